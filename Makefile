@@ -1,0 +1,72 @@
+# The commands of this tree; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+WEB := kioskd/web
+
+# Devices of this machine for the demo; one that is not named is simulated.
+CAMERA ?=
+MICROPHONE ?=
+SPEAKER ?=
+SCANNER ?=
+PRINTER ?=
+REAL ?=
+CONFIG ?= /etc/kioskd/kioskd.toml
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo run web test lint web-check pytest bench lock clean
+
+help: ## List what can be made
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## Install what is missing: Debian packages, .venv, web pages
+	@scripts/setup.sh test
+
+demo: ## Run a whole kiosk here; CAMERA= MICROPHONE= SPEAKER= SCANNER= PRINTER= or REAL=1 take real devices
+	@scripts/setup.sh demo
+	@exec $(BIN)/kioskd demo \
+		$(if $(CAMERA),--camera '$(CAMERA)') \
+		$(if $(MICROPHONE),--microphone '$(MICROPHONE)') \
+		$(if $(SPEAKER),--speaker '$(SPEAKER)') \
+		$(if $(SCANNER),--scanner '$(SCANNER)') \
+		$(if $(PRINTER),--printer '$(PRINTER)') \
+		$(if $(filter-out 0 no,$(REAL)),--real)
+
+run: ## Run the daemon of a kiosk with CONFIG=path/to/kioskd.toml
+	@exec $(BIN)/kioskd run --config '$(CONFIG)'
+
+web: ## Build the web pages
+	@cd $(WEB) && { [[ -d node_modules ]] || npm ci --no-audit --no-fund; } && npm run build
+
+test: setup lint web-check pytest ## Check everything: style, types, layers, web pages, tests (PYTEST_ARGS= for pytest)
+
+lint: ## Check the Python code: style, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/lint-imports
+
+web-check: ## Check the web pages: types and style
+	cd $(WEB) && npm run --silent check
+
+pytest: ## Run the tests only
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: ## Measure a visit
+	$(BIN)/python -m bench.visit
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+lock: ## Renew the locked versions (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv/)" >&2; exit 1; }
+	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements.lock
+	echo 'setuptools>=77' | $(LOCK) --upgrade - -o scripts/build.lock
+
+clean: ## Remove what was made here: .venv, web pages, caches
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache ./*.egg-info
+	rm -rf $(WEB)/node_modules $(WEB)/dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.NOTPARALLEL:

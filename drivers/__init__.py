@@ -1,0 +1,1 @@
+"""The drivers of kioskd: for each kind the real ones, `fake` and `none`."""

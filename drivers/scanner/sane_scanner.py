@@ -1,0 +1,152 @@
+"""A scanner through SANE: USB and network (eSCL) alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from kioskd.errors import DeviceBusy, DeviceError, Reason
+from kioskd.hal.device import DeviceHealth, DeviceState
+from kioskd.hal.scanner import ScannedPage, Scanner, ScanProgress, ScanSettings
+from kioskd.runtime.worker import DeviceWorker
+
+CHECK_S: Final = 2.8
+OPEN_S: Final = 20.0
+"""Warming a lamp up takes this long on old flatbeds."""
+STALL_S: Final = 30.0
+DOCUMENT_S: Final = 1800.0
+
+
+class SaneScannerConfig(BaseModel):
+    """`device` is SANE's name (scanimage -L), empty for the first found.
+
+    `options` are set at each scan, by their names with underscores; `config_dir` is
+    SANE_CONFIG_DIR.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    driver: Literal["sane"] = "sane"
+    device: str = ""
+    config_dir: Path | None = None
+    options: dict[str, str | bool | int | float] = {}
+
+    def build(self) -> SaneScanner:
+        """Make the device."""
+        return SaneScanner(self)
+
+
+class SaneScanner(Scanner):
+    """Runs SANE in a worker process, which is replaced when it hangs or crashes."""
+
+    def __init__(self, config: SaneScannerConfig) -> None:
+        self._config = config
+        self._open = False
+        self._scanning = False
+        self._worker = DeviceWorker(
+            "scanner",
+            "drivers.scanner.sane_worker:SaneWorker",
+            {
+                "device": config.device,
+                "config_dir": str(config.config_dir) if config.config_dir else None,
+                "options": config.options,
+            },
+        )
+
+    @property
+    def description(self) -> str:
+        """Driver and address in one short line."""
+        return f"sane {self._config.device or '(first found)'}"
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id, for the technician and for tests of its death."""
+        return self._worker.pid
+
+    async def check(self) -> DeviceHealth:
+        """Tell whether the scanner could be used now; during a scan it is not disturbed."""
+        if not self._scanning:
+            await self._worker.call("check", timeout=CHECK_S)
+        return DeviceHealth(DeviceState.READY)
+
+    async def open(self) -> None:
+        """Open the device in the worker."""
+        await self._worker.call("open", timeout=OPEN_S)
+        self._open = True
+
+    async def close(self) -> None:
+        """Close the device and end the worker."""
+        self._open = False
+        await self._worker.stop()
+
+    async def scan(
+        self,
+        settings: ScanSettings,
+        folder: Path,
+        on_progress: Callable[[ScanProgress], None] | None = None,
+    ) -> AsyncGenerator[ScannedPage, None]:
+        """Scan one document into files in `folder`."""
+        if self._scanning:
+            raise DeviceBusy("a scan is running")
+        if not self._open:
+            raise DeviceError(Reason.CANCELLED, "the scanner is closed")
+        self._scanning = True
+        pages: asyncio.Queue[ScannedPage | None] = asyncio.Queue()
+        call = asyncio.create_task(
+            self._scan(settings, folder, pages, on_progress), name="scanner scan"
+        )
+        try:
+            while (page := await pages.get()) is not None:
+                yield page
+            await call
+        finally:
+            call.cancel()
+            try:
+                await asyncio.shield(asyncio.wait([call]))
+            finally:
+                if call.done() and not call.cancelled():
+                    call.exception()  # raised above, or nobody wants it any more
+                _drop_unwanted(folder, pages)
+                self._scanning = False
+
+    async def _scan(
+        self,
+        settings: ScanSettings,
+        folder: Path,
+        pages: asyncio.Queue[ScannedPage | None],
+        on_progress: Callable[[ScanProgress], None] | None,
+    ) -> None:
+        def moved(progress: Any) -> None:
+            if "page" in progress:
+                number, path, width, height, dpi = progress["page"]
+                pages.put_nowait(ScannedPage(number, Path(path), width, height, dpi))
+            elif on_progress is not None:
+                on_progress(ScanProgress(*progress["moved"]))
+
+        try:
+            await self._worker.call("open", timeout=OPEN_S)  # a worker may be a new one
+            await self._worker.call(
+                "scan",
+                timeout=DOCUMENT_S,
+                stall=STALL_S,
+                on_progress=moved,
+                source=settings.source.value,
+                mode=settings.mode.value,
+                dpi=settings.dpi,
+                folder=str(folder),
+            )
+        finally:
+            pages.put_nowait(None)
+
+
+def _drop_unwanted(folder: Path, pages: asyncio.Queue[ScannedPage | None]) -> None:
+    """Remove pages that nobody took, and what a worker that was killed had begun."""
+    while not pages.empty():
+        if (page := pages.get_nowait()) is not None:
+            page.path.unlink(missing_ok=True)
+    for partial in folder.glob("*.part"):
+        partial.unlink(missing_ok=True)

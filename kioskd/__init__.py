@@ -1,0 +1,3 @@
+"""kioskd: the software of the borne visioservices."""
+
+__version__ = "0.1.0"

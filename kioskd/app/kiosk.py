@@ -1,0 +1,470 @@
+"""The kiosk: takes what happens, asks the visit, carries out what it wants."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from kioskd.app import view
+from kioskd.app.devices import Devices
+from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
+from kioskd.app.printing import Printing
+from kioskd.app.scanning import Scanning
+from kioskd.app.sensors import Sensors
+from kioskd.app.talk import Talk
+from kioskd.app.transfers import Transfers
+from kioskd.call import control
+from kioskd.call.statistics import LegStats
+from kioskd.documents.spool import Spool
+from kioskd.errors import DeviceAbsent, DeviceError, DocumentError
+from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
+from kioskd.hal.scanner import ScanSettings
+from kioskd.runtime.tasks import TaskOwner
+from kioskd.screen import messages as screen
+from kioskd.screen.server import ScreenServer
+from kioskd.settings import Settings
+from kioskd.signalling.link import BrokerAddress
+from kioskd.signalling.messages import (
+    Answer,
+    Bye,
+    Claim,
+    Offer,
+    RefusalReason,
+    Refused,
+    new_id,
+)
+from kioskd.visit import effects as do
+from kioskd.visit import events as ev
+from kioskd.visit.effects import Effect
+from kioskd.visit.events import Event
+from kioskd.visit.machine import step
+from kioskd.visit.state import Media, Visit, deadline
+from kioskd.visit.words import EndReason, Scene
+
+log = structlog.get_logger(__name__)
+
+SHOW_EVERY_S: Final = 5.0
+"""The view is sent again at this pace: opening hours and waiting times move by themselves."""
+
+
+class Kiosk:
+    """Wires the visit to devices, broker, call, documents and screen.
+
+    `post` may be called from anywhere on the loop; events are handled one at a time, in
+    order, and each effect is started before the next event.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Devices,
+        address: BrokerAddress,
+        screen_server: ScreenServer,
+        spool: Spool,
+    ) -> None:
+        self.visit = Visit(language=settings.kiosk.language, entered=time.monotonic())
+        self.line = Line(settings.kiosk, address, on_signal=self._on_signal, on_change=self._show)
+        self.devices = devices
+        self.volume = 0.7
+        self._settings = settings
+        self._screen = screen_server
+        self._spool = spool
+        self._events: deque[Event] = deque()
+        self._handling = False
+        self._timer = asyncio.Event()
+        self._tasks = TaskOwner("kiosk")
+        self._sensors = Sensors(devices, self._show_own_picture)
+        self._scanning = Scanning(devices, spool, self.post)
+        self._printing = Printing(devices, spool, self.post)
+        self._transfers = Transfers(spool, post=self.post, visit=lambda: self.visit)
+        self._talk: Talk | None = None
+        devices.on_change = self._devices_changed
+
+    # -- what happens ------------------------------------------------------------
+
+    def post(self, event: Event) -> None:
+        """Handle an event, after those that came before."""
+        self._events.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._events:
+                self._handle(self._events.popleft())
+        finally:
+            self._handling = False
+        self._show()
+        self._timer.set()
+
+    def _handle(self, event: Event) -> None:
+        before = self.visit.scene
+        self.visit, wanted = step(self.visit, event, time.monotonic())
+        if self.visit.scene is not before:
+            log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
+        for effect in wanted:
+            self._carry(effect)
+
+    async def run(self) -> None:
+        """Live until cancelled. What an earlier life has left is wiped first."""
+        self._spool.prepare()
+        await self._wipe()
+        async with asyncio.TaskGroup() as group:
+            for name, work in {
+                "devices": self.devices.run,
+                "broker": self.line.link.run,
+                "timers": self._run_timers,
+                "refresh": self._run_refresh,
+                "panel": self._run_panel,
+            }.items():
+                group.create_task(work(), name=name)
+
+    async def stop(self) -> None:
+        """End the visit cleanly; call before `run` is cancelled. Takes 4 s at the most."""
+        self.post(ev.End(EndReason.KIOSK_STOPPED))
+        await self._tasks.stop("print", "scan", "send", "leg", "sensors")
+        await self.line.say_goodbye()
+        await self._wipe()
+
+    async def _run_timers(self) -> None:
+        while True:
+            due = deadline(self.visit)
+            self._timer.clear()
+            try:
+                async with asyncio.timeout(None if due is None else due - time.monotonic()):
+                    await self._timer.wait()
+            except TimeoutError:
+                self.post(ev.Tick())
+
+    async def _run_refresh(self) -> None:
+        last_entry = last_status = time.monotonic()
+        while True:
+            await asyncio.sleep(SHOW_EVERY_S)
+            now = time.monotonic()
+            if now - last_entry >= ENTRY_EVERY_S:
+                self.line.refresh()
+                last_entry = now
+            if now - last_status >= STATUS_EVERY_S:
+                self.line.refresh_status()
+                last_status = now
+            self._show()
+
+    async def _run_panel(self) -> None:
+        panel = self.devices.panel
+        while True:
+            try:
+                self._on_panel(await panel.device.event())
+            except DeviceError:
+                await asyncio.sleep(1.0)  # the supervisor reopens it
+
+    async def _light(self, pattern: LampPattern) -> None:
+        try:
+            await self.devices.panel.device.set_lamp(Lamp.CAMERA, pattern)
+        except DeviceError:
+            log.debug("panel.no_lamp")  # the supervisor tells of the panel's trouble
+
+    def _on_panel(self, event: PanelEvent) -> None:
+        match event:
+            case PanelEvent.HANG_UP | PanelEvent.HANDSET_REPLACED:
+                self.post(ev.End())
+            case PanelEvent.VOLUME_UP:
+                self._set_volume(self.volume + 0.1)
+            case PanelEvent.VOLUME_DOWN:
+                self._set_volume(self.volume - 0.1)
+            case _:
+                log.debug("panel.event", event=event.value)
+
+    # -- from the broker and the agent ---------------------------------------------
+
+    def _on_signal(self, service: str, agent: str, message: Claim | Answer | Bye) -> None:
+        visit = self.visit
+        match message:
+            case Claim(call=call, name=name):
+                if message.agent == agent or service == visit.service:
+                    self.post(ev.Claimed(call, message.agent, name))
+            case Answer(call=call, sdp=sdp):
+                if self._is_ours(service, agent, call) and self._talk is not None:
+                    self._tasks.start("answer", self._talk.accept(sdp))
+            case Bye(call=call):
+                if self._is_ours(service, agent, call):
+                    connecting = visit.scene is Scene.CONNECTING
+                    self.post(ev.LegFailed() if connecting else ev.End())
+
+    def _is_ours(self, service: str, agent: str, call: str) -> bool:
+        visit = self.visit
+        mine = visit.agent is not None and visit.agent.id == agent
+        return mine and visit.call == call and visit.service == service
+
+    def _on_control(self, message: control.FromAgent) -> None:
+        match message:
+            case control.ScanRequest(request=request):
+                settings = ScanSettings(message.source, message.mode, message.dpi)
+                self.post(ev.ScanAsked(request, settings, by_agent=True))
+            case control.ScanCancel(request=request):
+                self.post(ev.ScanWithdrawn(request))
+            case control.PrintCancel(document=document):
+                self.post(ev.PrintWithdrawn(document))
+
+    # -- from the screen -----------------------------------------------------------
+
+    def on_action(self, action: screen.Action) -> None:
+        """Do what the resident pressed."""
+        match action:
+            case screen.Choose(service=service):
+                self._choose(service)
+            case screen.SetLanguage(language=language):
+                self.post(ev.Speak(language))
+            case screen.RemovePage(page=page):
+                self.post(ev.ScanRemove(page))
+            case screen.SetMedia(audio=audio, video=video):
+                self.post(ev.OwnMedia(Media(audio, video)))
+            case screen.SetVolume(volume=volume):
+                self._set_volume(volume)
+            case screen.Plain(action="keyframe"):
+                if self._talk is not None:
+                    self._tasks.start("keyframe", self._talk.leg.request_keyframe())
+            case screen.Plain(action="scan-offer"):
+                self.post(ev.ScanAsked(new_id(), ScanSettings(), by_agent=False))
+            case screen.Plain(action=name):
+                self.post(_PRESSES[name])
+
+    def _choose(self, service_id: str) -> None:
+        service = self._settings.service(service_id)
+        if service is None or not self.line.online:
+            return  # the page shows why no call can be placed
+        is_open = service.is_open(datetime.now(UTC))
+        self.post(ev.Choose(service_id, new_id(), is_open))
+
+    def _set_volume(self, volume: float) -> None:
+        self.volume = min(1.0, max(0.0, round(volume, 2)))
+        self._tasks.start("volume", self._apply_volume())
+        self._show()
+
+    async def _apply_volume(self) -> None:
+        try:
+            await self.devices.speaker.device.set_volume(self.volume)
+        except DeviceError as error:
+            self.devices.speaker.report(error)
+
+    def page_picture(self, document: str, number: int) -> bytes | None:
+        """Return the JPEG of a page that the screen may show now."""
+        match document:
+            case "scan":
+                kept = self.visit.scan.pages if self.visit.scan else ()
+                return self._scanning.page(number) if number in kept else None
+            case "print":
+                return self._printing.page(number) if self.visit.print else None
+        return None
+
+    # -- what the visit wants ------------------------------------------------------
+
+    def _carry(self, effect: Effect) -> None:
+        match effect:
+            case do.JoinLine(service, call):
+                waited = time.monotonic() - self.visit.waiting_since
+                self.line.join(service, call, self.visit.language, waited)
+            case do.LeaveLine(service):
+                self.line.leave(service)
+            case do.RefuseClaim(call, agent, taken_by):
+                self._refuse(call, agent, taken_by)
+            case do.StartLeg(call, agent):
+                self._start_leg(call, agent)
+            case do.CloseLeg(call, agent, reason):
+                self._close_leg(call, agent, reason)
+            case do.OpenSensors():
+                self._tasks.start("lamp", self._light(LampPattern.ON))
+                self._tasks.start("sensors", self._sensors.run())
+            case do.CloseSensors():
+                self._tasks.cancel("sensors")
+                self._tasks.start("lamp", self._light(LampPattern.OFF))
+            case do.TellMedia():
+                self._tell_media()
+            case do.Wipe():
+                self._tasks.start("wipe", self._wipe_and_report())
+            case _:
+                self._carry_paper(effect)
+
+    def _carry_paper(self, effect: Effect) -> None:
+        match effect:
+            case do.StartScan(settings, first_page):
+                self._tasks.start("scan", self._scanning.scan(settings, first_page))
+            case do.StopScan():
+                self._tasks.cancel("scan", "send")
+            case do.SendScan(request, pages):
+                self._tasks.start("send", self._send(request, pages))
+            case do.Vet(document):
+                source = self._transfers.take(document)
+                self._tasks.start("print", self._printing.vet(document, source))
+            case do.StartPrint(document):
+                self._tasks.start("print", self._printing.print(document))
+            case do.StopPrint():
+                self._tasks.cancel("print")
+            case do.TellScan():
+                self._tell_scan()
+            case do.TellPrint():
+                self._tell_print()
+
+    def _refuse(self, call: str, agent: str, taken_by: str | None) -> None:
+        reason = RefusalReason.GONE if taken_by is None else RefusalReason.TAKEN
+        refused = Refused(call=call, reason=reason, taken_by=taken_by or "")
+        service = self.visit.service
+        if service:
+            self.line.tell(service, agent, refused)
+
+    def _start_leg(self, call: str, agent: str) -> None:
+        service = self.visit.service
+        talk = Talk(
+            self._settings.call,
+            self.devices,
+            self._sensors,
+            hello=self._hello,
+            post=self.post,
+            on_control=self._on_control,
+            on_document=self._transfers.receive,
+            on_remote_video=self._show_agent,
+        )
+        self._talk = talk
+        self._transfers.attach(talk.leg)
+
+        def send_offer(sdp: str) -> None:
+            self.line.tell(service, agent, Offer(call=call, sdp=sdp))
+
+        self._tasks.start("leg", talk.run(send_offer))
+
+    def _close_leg(self, call: str, agent: str, reason: EndReason) -> None:
+        talk, self._talk = self._talk, None
+        self._transfers.detach()
+        if talk is not None:
+            talk.say_goodbye(reason)
+        self.line.tell(self.visit.service, agent, Bye(call=call, reason=reason))
+        self._tasks.cancel("leg", "answer")
+
+    async def _send(self, request: str, pages: tuple[int, ...]) -> None:
+        try:
+            document = await self._scanning.assemble(pages)
+            await self._transfers.send(request, document, len(pages))
+        except DocumentError as error:
+            log.warning("scan.not_sent", fault=error.fault, detail=error.detail)
+            self.post(ev.ScanDelivered(error.fault))
+        else:
+            self.post(ev.ScanDelivered())
+
+    async def _wipe_and_report(self) -> None:
+        await self._wipe()
+        self.post(ev.Wiped())
+
+    async def _wipe(self) -> None:
+        await self._tasks.stop("print", "scan", "send", "leg", "sensors")
+        self._transfers.forget()
+        self._scanning.forget()
+        self._printing.forget()
+        try:
+            await self.devices.printer.device.purge()
+        except DeviceAbsent:
+            pass  # nothing can come out of a printer that is not there
+        except DeviceError as error:
+            log.warning("wipe.printer", reason=error.reason, detail=error.detail)
+        self._spool.wipe()
+
+    # -- what people are told ------------------------------------------------------
+
+    def _hello(self) -> list[control.ToAgent]:
+        kiosk = self._settings.kiosk
+        media = self.visit.own_media
+        return [
+            control.Hello(
+                kiosk=kiosk.id,
+                name=kiosk.name,
+                town=kiosk.town,
+                service=self.visit.service,
+                language=self.visit.language,
+            ),
+            control.Devices(devices=self.devices.reports()),
+            control.Media(audio=media.audio, video=media.video),
+        ]
+
+    def _say(self, message: control.ToAgent) -> None:
+        if self._talk is not None:
+            self._talk.say(message)
+
+    def _tell_media(self) -> None:
+        if self._talk is not None:
+            media = self.visit.own_media
+            self._talk.set_media(media)
+            self._talk.say(control.Media(audio=media.audio, video=media.video))
+
+    def _tell_scan(self) -> None:
+        scan = self.visit.scan
+        if scan is not None:
+            self._say(
+                control.ScanStatus(
+                    request=scan.request,
+                    stage=scan.stage,
+                    pages=len(scan.pages),
+                    done=scan.done,
+                    reason=scan.reason,
+                )
+            )
+
+    def _tell_print(self) -> None:
+        job = self.visit.print
+        if job is not None:
+            self._say(
+                control.PrintStatus(
+                    document=job.document,
+                    stage=job.stage,
+                    pages=job.pages,
+                    printed=job.printed,
+                    reasons=list(job.reasons),
+                )
+            )
+
+    def _devices_changed(self) -> None:
+        self._say(control.Devices(devices=self.devices.reports()))
+        self._show()
+
+    def _show(self) -> None:
+        around = view.Surroundings(
+            kiosk=self._settings.kiosk.name,
+            services=self._settings.services,
+            devices=self.devices.reports(),
+            online=self.line.online,
+            place=self.line.place,
+            volume=self.volume,
+            sensors_open=self._sensors.open,
+            now=time.monotonic(),
+            today=datetime.now(UTC),
+        )
+        self._screen.show(view.build(self.visit, around))
+
+    def _show_agent(self, data: bytes, timestamp_us: int, key: bool) -> None:
+        flags = screen.KEY_FRAME if key else 0
+        frame = screen.picture(screen.REMOTE_PICTURE, flags, timestamp_us, data)
+        self._screen.send_picture(frame, key=key, kind=screen.REMOTE_PICTURE)
+
+    def _show_own_picture(self, jpeg: bytes) -> None:
+        now = int(time.monotonic() * 1e6)
+        frame = screen.picture(screen.OWN_PICTURE, 0, now, jpeg)
+        self._screen.send_picture(frame, key=True, kind=screen.OWN_PICTURE)
+
+    async def call_stats(self) -> LegStats | None:
+        """Return the figures of the call, or None when there is none."""
+        return await self._talk.stats() if self._talk is not None else None
+
+
+_PRESSES: Final[dict[str, Event]] = {
+    "hang-up": ev.End(),
+    "back": ev.Back(),
+    "scan-start": ev.ScanStart(),
+    "scan-more": ev.ScanStart(),
+    "scan-decline": ev.ScanDecline(),
+    "scan-send": ev.ScanSend(),
+    "scan-close": ev.ScanClose(),
+    "print-accept": ev.PrintAccept(),
+    "print-decline": ev.PrintDecline(),
+    "print-close": ev.PrintClose(),
+}

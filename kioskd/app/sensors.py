@@ -1,0 +1,85 @@
+"""Camera and microphone during a call: open only while the visit says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import cv2
+import numpy as np
+
+from kioskd.app.devices import Devices
+from kioskd.errors import DeviceError
+from kioskd.hal.camera import Frame
+from kioskd.hal.microphone import AudioChunk
+from kioskd.runtime.queues import DropOldest, Latest
+
+RETRY_S: Final = 1.0
+OWN_PICTURE_EVERY: Final = 3
+"""One of three frames is shown to the resident: enough to see oneself."""
+OWN_PICTURE_WIDTH: Final = 320
+
+
+class Sensors:
+    """Feeds `frame` and `chunk`, the sources of the call's tracks, while `run` runs.
+
+    `on_own_picture` gets a small JPEG of the resident's own picture.
+    """
+
+    def __init__(self, devices: Devices, on_own_picture: Callable[[bytes], None]) -> None:
+        self.open = False
+        self._devices = devices
+        self._on_own_picture = on_own_picture
+        self._frames: Latest[Frame] = Latest()
+        self._chunks: DropOldest[AudioChunk] = DropOldest(10)
+
+    async def frame(self) -> Frame:
+        """Return the newest picture, waiting for one; the track bounds the wait."""
+        return await self._frames.get()
+
+    async def chunk(self) -> AudioChunk:
+        """Return the next 20 ms of sound, waiting for it; the track bounds the wait."""
+        return await self._chunks.get()
+
+    async def run(self) -> None:
+        """Keep camera and microphone open until cancelled, then close both."""
+        self.open = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_retry(self._film), name="sensors camera")
+                group.create_task(_retry(self._listen), name="sensors microphone")
+        finally:
+            self.open = False
+
+    async def _film(self) -> None:
+        async with self._devices.camera.lease() as camera:
+            count = 0
+            while True:
+                frame = await camera.frame()
+                self._frames.put(frame)
+                if count % OWN_PICTURE_EVERY == 0:
+                    self._on_own_picture(_small_jpeg(frame))
+                count += 1
+
+    async def _listen(self) -> None:
+        async with self._devices.microphone.lease() as microphone:
+            while True:
+                self._chunks.put(await microphone.chunk())
+
+
+async def _retry(use: Callable[[], Awaitable[None]]) -> None:
+    """Use a device until cancelled; the supervisor tells of its troubles."""
+    while True:
+        try:
+            await use()
+        except DeviceError:
+            await asyncio.sleep(RETRY_S)
+
+
+def _small_jpeg(frame: Frame) -> bytes:
+    planes = np.frombuffer(frame.i420, np.uint8).reshape(frame.height * 3 // 2, frame.width)
+    picture = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
+    height = OWN_PICTURE_WIDTH * frame.height // frame.width
+    small = cv2.resize(picture, (OWN_PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()

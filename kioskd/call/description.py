@@ -1,0 +1,50 @@
+"""What kioskd adds to its offer and checks in an answer (SDP, RFC 8866)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aiortc.sdp import SessionDescription
+
+from kioskd.errors import CallError
+
+START_KBIT_S: Final = 600
+"""Where Chromium begins to send; from its own start it takes many seconds to get there."""
+SDP_LIMIT: Final = 64 * 1024
+KINDS: Final = ["audio", "video", "application"]
+
+
+def with_start_bitrate(sdp: str) -> str:
+    """Return our offer with a starting rate for the agent's video (Chromium reads it)."""
+    video = re.search(r"^m=video \d+ \S+ (\d+)", sdp, re.MULTILINE)
+    if video is None:
+        return sdp
+    return re.sub(
+        rf"^(a=rtpmap:{video[1]} .*?)(\r?\n)",
+        rf"\1\2a=fmtp:{video[1]} x-google-start-bitrate={START_KBIT_S}\2",
+        sdp,
+        count=1,
+        flags=re.MULTILINE,
+    )
+
+
+def check_answer(sdp: str) -> None:
+    """Raise CallError for an answer that aiortc would fail on later, in the background."""
+    if len(sdp) > SDP_LIMIT:
+        raise CallError("the answer is too long")
+    try:
+        description = SessionDescription.parse(sdp)
+    except Exception as error:
+        # The parser raises whatever it runs into: ValueError, IndexError, KeyError...
+        raise CallError(f"the answer is not SDP: {error!r}") from error
+    if [media.kind for media in description.media] != KINDS:
+        raise CallError("the answer needs audio, video and data, in this order")
+    for media in description.media:
+        if media.port == 0:
+            raise CallError(f"the answer refuses {media.kind}")
+        if media.dtls is None or not media.dtls.fingerprints:
+            raise CallError(f"the answer has no fingerprint for {media.kind}")
+    bundle = next((group for group in description.group if group.semantic == "BUNDLE"), None)
+    if bundle is None or bundle.items != [media.rtp.muxId for media in description.media]:
+        raise CallError("the answer does not bundle its media")

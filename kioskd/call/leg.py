@@ -1,0 +1,348 @@
+"""One leg of a call: one RTCPeerConnection between the kiosk and the agent's browser.
+
+The kiosk offers, the agent answers, all candidates in the SDP. A leg is used once; a
+call that loses it makes a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
+
+import structlog
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from kioskd.call import seams
+from kioskd.call.description import check_answer, with_start_bitrate
+from kioskd.call.media import play_remote_audio
+from kioskd.call.statistics import LegStats, Meter
+from kioskd.errors import CallError
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CONTROL: Final = "control"
+TO_AGENT: Final = "documents-to-agent"
+TO_KIOSK: Final = "documents-to-kiosk"
+LOW_WATER: Final = 64 * 1024
+"""Bytes queued in a document channel below which `wait_drained` returns: one chunk."""
+ACCEPT_S: Final = 5.0
+"""Applying an answer may resolve `.local` names (RFC 8828), on the local network."""
+DRAIN_S: Final = 0.3
+"""How long `close` waits for the last control message to leave."""
+CLOSE_S: Final = 1.5
+
+
+class LegState(StrEnum):
+    """Goes forward only: connecting, connected, lost, closed."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    """Media flow and the three channels are open."""
+    LOST = "lost"
+    """Ended by the agent's side or the network; `close` is still to be called."""
+    CLOSED = "closed"
+    """`close` has ended it."""
+
+
+_ORDER: Final = list(LegState)
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server, as `stun:host:port` or `turn(s):host:port?transport=udp|tcp`."""
+
+    url: str
+    username: str | None = None
+    credential: str | None = None
+
+
+class Leg:
+    """One connection to the agent: sound, picture, control and documents.
+
+    Only the first STUN and the first TURN server of `ice_servers` are used. The leg
+    stops the tracks it is given. The callbacks run on the event loop: `on_control`
+    gets text; `on_document` the channel's label and a text or binary frame;
+    `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
+    whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
+    change of state. An error in a callback is logged and harms nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        ice_servers: Sequence[IceServer],
+        audio: MediaStreamTrack,
+        video: MediaStreamTrack,
+        on_control: Callable[[str], None],
+        on_document: Callable[[str, str | bytes], None],
+        on_remote_video: Callable[[bytes, int, bool], None],
+        on_remote_audio: Callable[[bytes], Awaitable[None]],
+        on_state: Callable[[LegState], None],
+    ) -> None:
+        self._ice_servers = tuple(ice_servers)
+        self._audio = audio
+        self._video = video
+        self._on_control = on_control
+        self._on_document = on_document
+        self._on_remote_video = on_remote_video
+        self._on_remote_audio = on_remote_audio
+        self._on_state = on_state
+        self._state = LegState.CONNECTING
+        self._pc: RTCPeerConnection | None = None
+        self._keyframes: seams.KeyframeRequester | None = None
+        self._channels: dict[str, RTCDataChannel] = {}
+        self._low: dict[str, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._meter = Meter()
+
+    @property
+    def state(self) -> LegState:
+        """Where the leg is."""
+        return self._state
+
+    async def offer(self) -> str:
+        """Gather candidates and return the offer's SDP; to be called once.
+
+        Takes up to 5 s where a STUN or TURN server does not answer. Raises CallError.
+        """
+        return await self._run(self._make_offer())
+
+    async def accept(self, sdp: str) -> None:
+        """Apply the agent's answer; the connection then goes on by itself.
+
+        Raises CallError when the SDP cannot be used: the leg is then to be closed.
+        """
+        await self._run(self._apply_answer(sdp))
+
+    def send_control(self, text: str) -> None:
+        """Queue a control message; raise CallError when the channel is not open."""
+        self._open_channel(CONTROL).send(text)
+
+    def send_document(self, label: str, data: str | bytes) -> None:
+        """Queue a frame, at most 64 KiB, in a documents channel.
+
+        `label` is TO_AGENT or TO_KIOSK. Raises CallError when it is not open.
+        """
+        self._open_channel(label).send(data)
+
+    def buffered(self, label: str) -> int:
+        """Return the bytes queued in a channel that SCTP has not taken yet; 0 without one."""
+        channel = self._channels.get(label)
+        return 0 if channel is None else channel.bufferedAmount
+
+    async def wait_drained(self, label: str) -> None:
+        """Wait until at most LOW_WATER bytes (0 for control) are queued in a channel.
+
+        Raises CallError when the channel is not open or closes meanwhile.
+        """
+        channel, low = self._open_channel(label), self._low[label]
+        while channel.bufferedAmount > channel.bufferedAmountLowThreshold:
+            low.clear()
+            await low.wait()
+            self._open_channel(label)
+
+    async def request_keyframe(self) -> None:
+        """Ask the agent's encoder for a key frame, within a second; requests are merged."""
+        if self._keyframes is not None and self._state is LegState.CONNECTED:
+            await self._keyframes.request()
+
+    async def stats(self) -> LegStats:
+        """Measure the leg; the rates are averages since the call before."""
+        report = {} if self._pc is None else await self._pc.getStats()
+        return self._meter.measure(report, asyncio.get_running_loop().time())
+
+    async def close(self) -> None:
+        """End the leg and free all it holds, within 2 s; may be called in any state, again."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="leg close")
+        await asyncio.shield(self._closing)
+
+    async def _make_offer(self) -> str:
+        if self._pc is not None:
+            raise CallError("a leg offers once")
+        try:
+            self._pc = self._connection()
+            await self._pc.setLocalDescription(await self._pc.createOffer())
+        except (ValueError, OSError) as error:
+            raise CallError(f"cannot offer: {error}") from error
+        sdp = self._pc.localDescription.sdp
+        if "a=candidate:" not in sdp:
+            raise CallError("no candidate: the machine has no address")
+        return with_start_bitrate(sdp)
+
+    def _connection(self) -> RTCPeerConnection:
+        pc = RTCPeerConnection(
+            RTCConfiguration(
+                # Never None: aiortc would ask a public STUN server.
+                iceServers=[
+                    RTCIceServer(server.url, server.username, server.credential)
+                    for server in self._ice_servers
+                ],
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+            )
+        )
+        pc.on("connectionstatechange", self._connection_changed)
+        pc.on("track", self._track_arrived)
+        seams.send_speech(pc.addTrack(self._audio))
+        pc.addTrack(self._video)
+        video = pc.getTransceivers()[1]
+        capabilities = RTCRtpReceiver.getCapabilities("video")
+        assert capabilities is not None
+        video.setCodecPreferences(
+            [c for c in capabilities.codecs if c.mimeType.lower() in ("video/vp8", "video/rtx")]
+        )
+        seams.receive_encoded(video.receiver)
+        gatherer = video.receiver.transport.transport.iceGatherer
+        seams.gather_loopback(gatherer)
+        seams.end_consent_checks(gatherer)
+        self._keyframes = seams.KeyframeRequester(video.receiver)
+        for label in (CONTROL, TO_AGENT, TO_KIOSK):
+            self._add_channel(pc, label)
+        return pc
+
+    def _add_channel(self, pc: RTCPeerConnection, label: str) -> None:
+        channel = pc.createDataChannel(label)
+        low = asyncio.Event()
+        self._channels[label], self._low[label] = channel, low
+        channel.bufferedAmountLowThreshold = 0 if label == CONTROL else LOW_WATER
+        channel.on("bufferedamountlow", low.set)
+        channel.on("open", self._connection_changed)
+        channel.on("close", partial(self._channel_closed, low))
+        channel.on("message", partial(self._message, label))
+
+    async def _apply_answer(self, sdp: str) -> None:
+        if self._pc is None:
+            raise CallError("an answer without an offer")
+        check_answer(sdp)
+        try:
+            async with asyncio.timeout(ACCEPT_S):
+                await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        except Exception as error:
+            # aiortc raises whatever its parser and its checks run into.
+            raise CallError(f"cannot use the answer: {error}") from error
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._closing is not None:
+            work.close()
+            raise CallError("the leg is closed")
+        task = asyncio.create_task(work, name="leg set-up")
+        self._own(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            raise CallError("the leg was closed") from None
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _connection_changed(self) -> None:
+        if self._pc is None or self._closing is not None:
+            return
+        state = self._pc.connectionState
+        if state in ("failed", "closed"):
+            self._advance(LegState.LOST)
+        elif state == "connected" and all(
+            channel.readyState == "open" for channel in self._channels.values()
+        ):
+            self._advance(LegState.CONNECTED)
+
+    def _channel_closed(self, low: asyncio.Event) -> None:
+        low.set()
+        if self._closing is None:
+            self._advance(LegState.LOST)
+
+    def _advance(self, state: LegState) -> None:
+        if _ORDER.index(state) <= _ORDER.index(self._state):
+            return
+        self._state = state
+        log.info("leg.state", state=state.value)
+        _tell(self._on_state, state)
+
+    def _message(self, label: str, data: str | bytes) -> None:
+        if label != CONTROL:
+            _tell(self._on_document, label, data)
+        elif isinstance(data, str):
+            _tell(self._on_control, data)
+        else:
+            log.warning("leg.binary_control", size=len(data))
+
+    def _track_arrived(self, track: MediaStreamTrack) -> None:
+        work = (
+            self._watch(track)
+            if track.kind == "video"
+            else play_remote_audio(track, self._on_remote_audio)
+        )
+        self._own(asyncio.create_task(work, name=f"leg remote {track.kind}"))
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame: Any = await track.recv()
+            except MediaStreamError:
+                return
+            micros = frame.timestamp * 100 // 9
+            _tell(self._on_remote_video, frame.data, micros, frame.key)
+
+    def _open_channel(self, label: str) -> RTCDataChannel:
+        channel = self._channels.get(label)
+        if channel is None or channel.readyState != "open":
+            raise CallError(f"channel {label} is not open")
+        return channel
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self.wait_drained(CONTROL)
+        except (CallError, TimeoutError):
+            pass  # it cannot be sent any more: the agent finds out by its heartbeat
+        for task in self._tasks:
+            task.cancel()
+        endings = list(self._tasks)
+        if self._pc is not None:
+            endings.append(asyncio.create_task(self._pc.close(), name="leg connection close"))
+        if endings:
+            await self._end(endings)
+        self._audio.stop()
+        self._video.stop()
+        for low in self._low.values():
+            low.set()
+        self._advance(LegState.CLOSED)
+
+    @staticmethod
+    async def _end(endings: list[asyncio.Task[Any]]) -> None:
+        done, pending = await asyncio.wait(endings, timeout=CLOSE_S)
+        for task in pending:
+            log.warning("leg.close_stuck", task=task.get_name())
+            task.cancel()
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("leg.close_failed", task=task.get_name(), error=repr(error))
+
+
+def _tell(callback: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call back; an error raised there would end aiortc's receiving, so it ends here."""
+    try:
+        callback(*args, **kwargs)
+    except Exception:
+        log.exception("leg.callback_failed")

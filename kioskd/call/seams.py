@@ -1,0 +1,168 @@
+"""The one place that reaches into aiortc's inside. Written for aiortc 1.16, aioice 0.13.
+
+What is used beyond the public interface, each on the objects of one leg and never on
+a module, so that nothing else in the process is changed:
+
+    RTCRtpReceiver.__decoder_queue     every complete received frame is put there
+    RTCRtpReceiver._track._queue       what the remote track's recv() returns
+    RTCRtpReceiver._send_rtcp_pli      sends a picture loss indication (RFC 4585, 6.3.1)
+    RTCRtpSender.__encoder             made at the first frame unless it is there already
+    OpusEncoder.codec, .resampler      made in its constructor, used in encode()
+    RTCIceGatherer._connection         the aioice connection behind a gatherer
+    aioice Connection.get_component_candidates   opens one socket for each address
+    aioice Connection.connect, ._closing         finds the path, then starts consent checks
+
+tests/unit/test_seams.py fails when a new release moves one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aioice import Candidate
+from aiortc import RTCIceGatherer, RTCRtpReceiver, RTCRtpSender
+from aiortc.codecs.opus import OpusEncoder
+from aiortc.jitterbuffer import JitterFrame
+from av import AudioResampler, CodecContext
+from av.audio.codeccontext import AudioCodecContext
+
+from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE
+
+DECODER_QUEUE: Final = "_RTCRtpReceiver__decoder_queue"
+ENCODER: Final = "_RTCRtpSender__encoder"
+KEYFRAME_INTERVAL_S: Final = 1.0
+"""Least time between two requests: a key frame weighs as much as a second of the rest."""
+SPEECH_BIT_RATE: Final = 32_000
+"""Bits per second, full-band mono speech (RFC 6716, section 2.1.1: 28 to 40 kbit/s)."""
+EXPECTED_LOSS_PERCENT: Final = 10
+"""What Opus protects against with its in-band error correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """One VP8 frame as received (RFC 6386).
+
+    `timestamp` counts ticks of 90 kHz from 0 at the first frame; `key` tells that it can
+    be decoded without the frames before it.
+    """
+
+    data: bytes
+    timestamp: int
+    key: bool
+
+
+class _PassThrough(queue.Queue[Any]):
+    """Stands where frames queue up for the decoder's thread; that thread gets only its end."""
+
+    def __init__(self, receiver: RTCRtpReceiver) -> None:
+        super().__init__()
+        self._receiver = receiver
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Take `(codec, frame)` or None, on the event loop."""
+        if item is None:
+            super().put(item, block, timeout)
+            return
+        frame: JitterFrame = item[1]
+        if frame.data:
+            # RFC 6386, section 9.1: the lowest bit of the first byte is 0 in key frames.
+            key = not frame.data[0] & 1
+            encoded = EncodedFrame(frame.data, frame.timestamp, key)
+            self._receiver._track._queue.put_nowait(encoded)  # type: ignore[union-attr]  # noqa: SLF001  # seam
+
+
+def receive_encoded(receiver: RTCRtpReceiver) -> None:
+    """Make the remote VP8 track's recv() return EncodedFrame in place of decoded frames.
+
+    To be called before the answer is applied. The codec negotiated must be VP8.
+    """
+    getattr(receiver, DECODER_QUEUE)  # fails at once where aiortc has moved it
+    setattr(receiver, DECODER_QUEUE, _PassThrough(receiver))
+
+
+class KeyframeRequester:
+    """Asks the remote encoder for a key frame, at most once a second."""
+
+    def __init__(self, receiver: RTCRtpReceiver) -> None:
+        self._receiver = receiver
+        self._next = float("-inf")
+        self._waiting = False
+
+    async def request(self) -> None:
+        """Send a picture loss indication, up to a second later; do nothing if one is due."""
+        if self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiting = True
+        try:
+            await asyncio.sleep(self._next - loop.time())
+            self._next = loop.time() + KEYFRAME_INTERVAL_S
+            for source in self._receiver.getSynchronizationSources():
+                await self._receiver._send_rtcp_pli(source.source)  # noqa: SLF001  # seam
+        finally:
+            self._waiting = False
+
+
+class SpeechEncoder(OpusEncoder):
+    """Opus for one voice: mono, 32 kbit/s, with error correction in the stream (FEC)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        codec = CodecContext.create("libopus", "w")
+        assert isinstance(codec, AudioCodecContext)
+        codec.bit_rate = SPEECH_BIT_RATE
+        codec.format = "s16"
+        codec.layout = "mono"
+        codec.sample_rate = SAMPLE_RATE
+        codec.time_base = self.codec.time_base
+        codec.options = {
+            "application": "voip",
+            "fec": "1",
+            "packet_loss": str(EXPECTED_LOSS_PERCENT),
+        }
+        self.codec = codec
+        self.resampler = AudioResampler("s16", "mono", SAMPLE_RATE, CHUNK_SAMPLES)
+
+
+def send_speech(sender: RTCRtpSender) -> None:
+    """Make an audio sender encode with SpeechEncoder. To be called before the answer."""
+    getattr(sender, ENCODER)
+    setattr(sender, ENCODER, SpeechEncoder())
+
+
+def gather_loopback(gatherer: RTCIceGatherer) -> None:
+    """Make a gatherer fall back on 127.0.0.1 when the machine has no other address.
+
+    aioice leaves loopback out; a demonstration without any network needs it. To be
+    called before gathering.
+    """
+    connection = gatherer._connection  # noqa: SLF001  # seam
+    gather = connection.get_component_candidates
+
+    async def with_loopback(
+        component: int, addresses: list[str], timeout: int = 5
+    ) -> list[Candidate]:
+        return await gather(component, addresses or ["127.0.0.1"], timeout)
+
+    connection.get_component_candidates = with_loopback  # type: ignore[method-assign]  # seam
+
+
+def end_consent_checks(gatherer: RTCIceGatherer) -> None:
+    """Make a connection closed while it connects stay closed.
+
+    aioice may find its path at the moment it is closed, and then starts consent checks
+    that nothing ends. To be called before the answer is applied.
+    """
+    connection = gatherer._connection  # noqa: SLF001  # seam
+    connect = connection.connect
+
+    async def connect_unless_closed() -> None:
+        await connect()
+        if connection._closing:  # noqa: SLF001  # seam
+            await connection.close()
+            raise ConnectionError("closed while connecting")
+
+    connection.connect = connect_unless_closed  # type: ignore[method-assign]  # seam

@@ -1,0 +1,1 @@
+"""The technician's way in: HTTP over a unix socket, for kioskctl."""

@@ -1,0 +1,77 @@
+"""What the control socket answers: typed models, also the shape of `kioskctl --json`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from kioskd.errors import Reason
+from kioskd.hal.device import DeviceKind, DeviceState
+from kioskd.visit.words import Scene
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DeviceStatus(_Answer):
+    """One device; `since_s` is how many seconds it has been in this state."""
+
+    kind: DeviceKind
+    driver: str
+    state: DeviceState
+    reason: Reason | None
+    detail: str
+    since_s: float
+
+
+class CallStatus(_Answer):
+    """The call, without anything that tells who the resident is.
+
+    The figures are those of LegStats: seconds, bit/s, shares from 0 to 1.
+    """
+
+    scene: Scene
+    service: str | None
+    scene_s: float
+    round_trip_s: float | None = None
+    loss_sent: float | None = None
+    loss_received: float | None = None
+    sent_bps: float | None = None
+    received_bps: float | None = None
+
+
+class ServiceStatus(_Answer):
+    """One service and whether it is open now."""
+
+    id: str
+    name: str
+    open: bool
+    opens: str | None
+
+
+class Status(_Answer):
+    """The whole kiosk at a glance. `version` is that of this answer's shape."""
+
+    version: int = 1
+    kioskd: str
+    kiosk: str
+    pid: int
+    uptime_s: float
+    broker_online: bool
+    invalid_messages: int
+    screen_url: str
+    screen_connected: bool
+    call: CallStatus
+    devices: list[DeviceStatus]
+    services: list[ServiceStatus]
+
+
+class TestResult(_Answer):
+    """What `kioskctl test DEVICE` did; `file` is what there is to look at or hear."""
+
+    __test__ = False  # not a class of tests, whatever its name says to pytest
+
+    device: DeviceKind
+    passed: bool
+    message: str
+    file: str | None = None

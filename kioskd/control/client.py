@@ -1,0 +1,49 @@
+"""kioskctl's end of the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+
+from kioskd.control.api import Status, TestResult
+from kioskd.errors import ControlError
+from kioskd.hal.device import DeviceKind
+
+
+def status(socket: Path, *, timeout: float = 5.0) -> Status:
+    """Ask the daemon for its status. Raises ControlError when it does not answer."""
+    return Status.model_validate_json(asyncio.run(_request(socket, "GET", "/status", timeout)))
+
+
+def run_test(socket: Path, device: DeviceKind, *, timeout: float = 90.0) -> TestResult:
+    """Let the daemon test a device. Raises ControlError when it does not answer."""
+    text = asyncio.run(_request(socket, "POST", f"/test/{device.value}", timeout))
+    return TestResult.model_validate_json(text)
+
+
+async def _request(socket: Path, method: str, path: str, timeout: float) -> str:
+    connector = aiohttp.UnixConnector(str(socket))
+    limit = aiohttp.ClientTimeout(total=timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=limit) as session,
+            session.request(method, f"http://kioskd{path}") as answer,
+        ):
+            answer.raise_for_status()
+            return await answer.text()
+    except aiohttp.ClientConnectorError as error:
+        raise ControlError(_why(error.os_error, socket)) from error
+    except TimeoutError as error:
+        raise ControlError(f"kioskd does not answer within {timeout:.0f} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ControlError(f"kioskd does not answer on {socket}: {error}") from error
+
+
+def _why(error: OSError, socket: Path) -> str:
+    if isinstance(error, PermissionError):
+        return f"no permission for {socket}: use sudo"
+    if isinstance(error, FileNotFoundError):
+        return f"kioskd does not run: there is no {socket}"
+    return f"kioskd does not run: {socket} is left from a dead daemon"

@@ -1,0 +1,82 @@
+"""The daemon's end of the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from kioskd.control.api import Status, TestResult
+from kioskd.errors import ControlError, DeviceError
+from kioskd.hal.device import DeviceKind
+
+
+class ControlServer:
+    """Serves `/status` and `/test/{device}` on a unix socket of mode 0660.
+
+    A socket left by a dead daemon is replaced; a live one raises ControlError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        status: Callable[[], Status],
+        test: Callable[[DeviceKind], Awaitable[TestResult]],
+    ) -> None:
+        self._path = path
+        self._status = status
+        self._test = test
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        if await self._alive():
+            raise ControlError(f"another kioskd runs already: {self._path} answers")
+        application = web.Application()
+        application.router.add_get("/status", self._get_status)
+        application.router.add_post("/test/{device}", self._post_test)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        try:
+            await asyncio.to_thread(self._prepare)
+            await web.UnixSite(self._runner, str(self._path)).start()
+            await asyncio.to_thread(self._path.chmod, 0o660)
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ControlError(f"{self._path}: {error.strerror}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+
+    def _prepare(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _alive(self) -> bool:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_unix_connection(str(self._path))
+            writer.close()
+            return True
+        return False
+
+    async def _get_status(self, _: web.Request) -> web.Response:
+        return web.json_response(text=self._status().model_dump_json())
+
+    async def _post_test(self, request: web.Request) -> web.Response:
+        try:
+            device = DeviceKind(request.match_info["device"])
+        except ValueError:
+            raise web.HTTPNotFound(text="no such device") from None
+        try:
+            result = await self._test(device)
+        except (DeviceError, ValidationError) as error:
+            result = TestResult(device=device, passed=False, message=str(error))
+        return web.json_response(text=result.model_dump_json())

@@ -1,0 +1,1 @@
+"""What is wrong with a kiosk, and what to do about it."""

@@ -1,0 +1,1 @@
+"""Documents: carried over data channels, kept in RAM, assembled, and vetted before print."""

@@ -1,0 +1,1 @@
+"""The contracts of the devices. Callers see these and never a driver."""

@@ -1,0 +1,82 @@
+"""The scanner's contract."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from kioskd.hal.device import Device, DeviceKind
+
+
+class ScanSource(StrEnum):
+    """Where the paper lies. AUTO takes the feeder when paper is in it, else the flatbed."""
+
+    AUTO = "auto"
+    FLATBED = "flatbed"
+    FEEDER = "feeder"
+
+
+class ScanMode(StrEnum):
+    """Colours of a scan."""
+
+    COLOUR = "colour"
+    GREY = "grey"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """How to scan one document. `dpi` is 75 to 600; the nearest the device has is taken."""
+
+    source: ScanSource = ScanSource.AUTO
+    mode: ScanMode = ScanMode.COLOUR
+    dpi: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedPage:
+    """One scanned page: a JPEG file of mode 0600 that now belongs to the caller.
+
+    `number` counts from 1. `width` and `height` are in pixels; `dpi` is the resolution
+    that the device really used, and stands in the file too.
+    """
+
+    number: int
+    path: Path
+    width: int
+    height: int
+    dpi: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProgress:
+    """How far a page is: `done` from 0.0 to 1.0 of page `page`, counted from 1."""
+
+    page: int
+    done: float
+
+
+class Scanner(Device):
+    """A scanner with a flatbed, a feeder or both."""
+
+    kind: ClassVar[DeviceKind] = DeviceKind.SCANNER
+
+    @abstractmethod
+    def scan(
+        self,
+        settings: ScanSettings,
+        folder: Path,
+        on_progress: Callable[[ScanProgress], None] | None = None,
+    ) -> AsyncGenerator[ScannedPage, None]:
+        """Scan one document into files `page-0001.jpg`, ... in `folder`, A4 sized.
+
+        Yields each page as soon as it is whole: one from a flatbed, as many as there are
+        from a feeder. Closing the generator (contextlib.aclosing) cancels the scan and
+        leaves no partial file. Raises DeviceError with NO_PAPER (feeder empty at the
+        start), PAPER_JAM, COVER_OPEN, BUSY, IO_ERROR, NO_ANSWER (no progress for 30 s),
+        CRASHED, UNPLUGGED...; the pages yielded before stay whole. A truncated picture is
+        never yielded. Raises DeviceBusy when a scan is running.
+        """

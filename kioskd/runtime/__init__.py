@@ -1,0 +1,1 @@
+"""What the daemon runs on: worker processes, children, supervision, queues, systemd."""

@@ -1,0 +1,1 @@
+"""The resident's screen: a loopback web server and its live connection with the page."""

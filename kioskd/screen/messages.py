@@ -1,0 +1,179 @@
+"""What the daemon and the screen's page say to each other over the page's WebSocket.
+
+Daemon to page: a `View` as JSON text, whole, at each change; and binary frames. Page to
+daemon: an action as JSON text. A binary frame is 1 byte kind, 1 byte flags, 8 bytes
+big-endian timestamp in microseconds, then the data:
+
+    kind 1   the agent's picture: one VP8 frame as it came, flag 1 = key frame
+    kind 2   the resident's own picture: one JPEG
+
+The pictures of pages are fetched from `/pages/{document}/{number}.jpg`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from kioskd.call.control import DeviceReport
+from kioskd.errors import DocumentFault, Reason
+from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
+
+REMOTE_PICTURE: Final = 1
+OWN_PICTURE: Final = 2
+KEY_FRAME: Final = 1
+_HEADER: Final = struct.Struct(">BBQ")
+
+
+def picture(kind: int, flags: int, timestamp_us: int, data: bytes) -> bytes:
+    """Pack a binary frame."""
+    return _HEADER.pack(kind, flags, timestamp_us & (2**64 - 1)) + data
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServiceView(_Model):
+    """A service's button. `opens` is when it opens next, "HH:MM" today or with a weekday
+    (0 = Monday) before it, as in "2 09:00"; null when open or not known.
+    """
+
+    id: str
+    name: str
+    description: dict[str, str]
+    colour: str
+    icon: str
+    open: bool
+    opens: str | None
+
+
+class PagePicture(_Model):
+    """A page to look at."""
+
+    number: int
+    url: str
+
+
+class ScanView(_Model):
+    """The scan under way; `requested_by_agent` is False when the resident began it."""
+
+    stage: ScanStage
+    requested_by_agent: bool
+    pages: list[PagePicture]
+    done: float
+    reason: Reason | DocumentFault | None
+
+
+class PrintView(_Model):
+    """The agent's document. `pages` may be looked at from stage `asking` on."""
+
+    stage: PrintStage
+    name: str
+    pages: list[PagePicture]
+    printed: int
+    reasons: list[Reason | DocumentFault]
+
+
+class EndView(_Model):
+    """What happened in the visit that is over."""
+
+    reason: EndReason
+    seconds: int
+    pages_sent: int
+    pages_printed: int
+
+
+class View(_Model):
+    """All that the page shows. `waited_s` and `call_s` are at the time of sending."""
+
+    type: Literal["view"] = "view"
+    scene: Scene
+    kiosk: str
+    language: str
+    online: bool
+    services: list[ServiceView]
+    service: str | None = None
+    place: int | None = None
+    waited_s: float = 0
+    agent: str | None = None
+    agent_media: dict[Literal["audio", "video"], bool] = {"audio": True, "video": True}
+    call_s: float = 0
+    line: LineQuality = LineQuality.GOOD
+    microphone_on: bool = False
+    camera_on: bool = False
+    volume: float = 0.7
+    devices: list[DeviceReport] = []
+    scan: ScanView | None = None
+    print: PrintView | None = None
+    end: EndView | None = None
+
+
+class Choose(_Model):
+    """The resident wants a service. On the closed page: go back to the choice with `back`."""
+
+    action: Literal["choose"]
+    service: Annotated[str, Field(max_length=64)]
+
+
+class Plain(_Model):
+    """An action without a parameter. `scan-offer`: the resident wants to show a paper;
+    `scan-start`: yes to the scan, or again after a failure; `scan-more`: another page;
+    `back`: from the closed or the ended page to the choice; `keyframe`: the page's decoder
+    needs a key frame of the agent's picture.
+    """
+
+    action: Literal[
+        "hang-up",
+        "back",
+        "scan-offer",
+        "scan-start",
+        "scan-more",
+        "scan-decline",
+        "scan-send",
+        "print-accept",
+        "print-decline",
+        "print-close",
+        "scan-close",
+        "keyframe",
+    ]
+
+
+class SetLanguage(_Model):
+    """The resident wants the page in another language (BCP 47)."""
+
+    action: Literal["language"]
+    language: Annotated[str, Field(max_length=35)]
+
+
+class RemovePage(_Model):
+    """The resident leaves a page of the scan out."""
+
+    action: Literal["scan-remove"]
+    page: int
+
+
+class SetMedia(_Model):
+    """The resident switches the own microphone or camera on or off."""
+
+    action: Literal["media"]
+    audio: bool
+    video: bool
+
+
+class SetVolume(_Model):
+    """The resident wants it louder or quieter; 0 to 1."""
+
+    action: Literal["volume"]
+    volume: Annotated[float, Field(ge=0, le=1)]
+
+
+Action = Choose | Plain | SetLanguage | RemovePage | SetMedia | SetVolume
+_ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
+
+
+def parse_action(text: str) -> Action:
+    """Read an action. Raises ValueError (pydantic's) when it is none of ours."""
+    return _ACTION.validate_json(text)

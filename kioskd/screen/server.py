@@ -1,0 +1,228 @@
+"""The screen's web server, on loopback, and its live connection with the page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from kioskd.screen.messages import REMOTE_PICTURE, Action, Plain, View, parse_action
+
+log = structlog.get_logger(__name__)
+
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+BACKLOG: Final = 1 << 20
+"""Bytes waiting for a slow page above which pictures are left out."""
+HEARTBEAT_S: Final = 5.0
+ACTION_LIMIT: Final = 4096
+PAGE_DIGITS: Final = 4
+KEY_EVERY_S: Final = 1.0
+"""A key frame costs the line as much as many others: a page asks at most this often."""
+CLOSE_S: Final = 0.4
+"""How long the pages may take to say goodbye; a stuck one is cut off."""
+_LOCAL: Final = ("127.0.0.1", "localhost")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(eq=False, slots=True)
+class _Page:
+    """One connected page. Views are sent whole, so only the newest waits."""
+
+    socket: web.WebSocketResponse
+    request: web.Request
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    view: str | None = None
+    pictures: list[bytes] = field(default_factory=list)
+    backlog: int = 0
+    wants_key: bool = True
+    asked_at: float = float("-inf")
+
+
+class ScreenServer:
+    """Serves the page from `web_root` and keeps every connected page up to date.
+
+    `on_action` gets what the resident pressed; `page_picture(document, number)` returns
+    a JPEG or None. Answers to loopback names and its own origin only. Use as a context
+    manager; `port` 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        *,
+        web_root: Path,
+        on_action: Callable[[Action], None],
+        page_picture: Callable[[str, int], bytes | None],
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.port = port
+        self.invalid = 0
+        self._host = host
+        self._web_root = web_root
+        self._on_action = on_action
+        self._page_picture = page_picture
+        self._pages: set[_Page] = set()
+        self._view: str | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://{self._host}:{self.port}/"
+
+    @property
+    def connected(self) -> bool:
+        """True while a page is connected."""
+        return bool(self._pages)
+
+    def show(self, view: View) -> None:
+        """Show `view` on every page, and on those that connect later."""
+        self._view = view.model_dump_json()
+        for page in self._pages:
+            page.view = self._view
+            page.news.set()
+
+    def send_picture(self, frame: bytes, *, key: bool, kind: int) -> None:
+        """Send a packed picture; a page that is behind gets none until the next key frame."""
+        for page in self._pages:
+            if page.backlog > BACKLOG:
+                page.wants_key = page.wants_key or kind == REMOTE_PICTURE
+                continue
+            if kind == REMOTE_PICTURE:
+                if page.wants_key and not key:
+                    self._ask_key(page)
+                    continue
+                page.wants_key = False
+            page.pictures.append(frame)
+            page.backlog += len(frame)
+            page.news.set()
+
+    def _ask_key(self, page: _Page) -> None:
+        now = time.monotonic()
+        if now - page.asked_at >= KEY_EVERY_S:
+            page.asked_at = now
+            self._on_action(Plain(action="keyframe"))
+
+    async def __aenter__(self) -> Self:
+        application = web.Application(middlewares=[self._guard])
+        application.router.add_get("/", self._index)
+        application.router.add_get("/ws", self._connect)
+        application.router.add_get(r"/pages/{document}/{number:[0-9]+}.jpg", self._picture)
+        if self._web_root.is_dir():
+            application.router.add_static("/", self._web_root)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.3)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self.port).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        goodbyes = [
+            asyncio.create_task(page.socket.close(code=WSCloseCode.GOING_AWAY), name="goodbye")
+            for page in self._pages
+        ]
+        if goodbyes:
+            await asyncio.wait(goodbyes, timeout=CLOSE_S)
+        for page in self._pages:
+            if page.request.transport is not None:
+                page.request.transport.abort()
+        for goodbye in goodbyes:
+            goodbye.cancel()
+        await asyncio.gather(*goodbyes, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse other names and origins (DNS rebinding), and harden every answer."""
+        hosts = {f"{name}:{self.port}" for name in _LOCAL}
+        origin = request.headers.get("Origin")
+        foreign = origin is not None and origin not in {f"http://{host}" for host in hosts}
+        try:
+            if request.host not in hosts or foreign:
+                raise web.HTTPForbidden(text="not for you")
+            response = await handler(request)
+        except web.HTTPException as error:
+            _harden(error)
+            raise
+        if not response.prepared:
+            _harden(response)
+        return response
+
+    async def _index(self, _: web.Request) -> web.StreamResponse:
+        index = self._web_root / "index.html"
+        if not await asyncio.to_thread(index.is_file):
+            raise web.HTTPServiceUnavailable(text="the page is not built: run `make web`")
+        return web.FileResponse(index)
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        document = request.match_info["document"]
+        number = request.match_info["number"]
+        if len(number) > PAGE_DIGITS:
+            raise web.HTTPNotFound
+        data = self._page_picture(document, int(number))
+        if data is None:
+            raise web.HTTPNotFound
+        return web.Response(body=data, content_type="image/jpeg")
+
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=ACTION_LIMIT, compress=False
+        )
+        await socket.prepare(request)
+        page = _Page(socket, request, view=self._view)
+        page.news.set()
+        self._pages.add(page)
+        sender = asyncio.create_task(self._send(page), name="screen page")
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    self._receive(message.data)
+        finally:
+            self._pages.discard(page)
+            sender.cancel()
+            await asyncio.wait([sender])
+        return socket
+
+    async def _send(self, page: _Page) -> None:
+        try:
+            while True:
+                await page.news.wait()
+                page.news.clear()
+                view, page.view = page.view, None
+                if view is not None:
+                    await page.socket.send_str(view)
+                pictures, page.pictures = page.pictures, []
+                for picture in pictures:
+                    await page.socket.send_bytes(picture)
+                    page.backlog -= len(picture)
+        except ConnectionError:
+            return  # the page has gone; its reader ends the connection
+
+    def _receive(self, text: str) -> None:
+        try:
+            action = parse_action(text)
+        except ValueError as error:
+            self.invalid += 1
+            if self.invalid == 1:
+                log.warning("screen.invalid_action", error=str(error)[:200])
+            return
+        self._on_action(action)
+
+
+def _harden(response: web.StreamResponse) -> None:
+    response.headers["Content-Security-Policy"] = CSP
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"

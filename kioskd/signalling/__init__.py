@@ -1,0 +1,1 @@
+"""The rendezvous over MQTT 5: topics, messages, the client."""

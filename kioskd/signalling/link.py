@@ -1,0 +1,249 @@
+"""A reconnecting MQTT 5 client over aiomqtt.
+
+The broker is allowed to die at any time. Messages are queued while it is away, up to
+OUTBOX of them and each no longer than its expiry; retained state is not queued but told
+again by its owner at every connection (`on_connected`), because a broker that restarted
+may have forgotten it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import aiomqtt
+import structlog
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+log = structlog.get_logger(__name__)
+
+KEEPALIVE_S: Final = 15
+"""A frozen broker is noticed after about twice this."""
+CONNECT_S: Final = 5.0
+PUBLISH_S: Final = 5.0
+OUTBOX: Final = 200
+BACK_OFF_S: Final = (0.2, 30.0)
+"""First and longest wait between attempts; the wait is random up to the bound, so that many
+kiosks do not come back at the same instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is and who we are to it."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to send. `expiry_s` is MQTT's message expiry, whole seconds."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    expiry_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Subscribe to `topic`."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """Unsubscribe from `topic`."""
+
+    topic: str
+
+
+@dataclass(slots=True)
+class _Queued:
+    what: Message | Watch | Unwatch
+    at: float
+
+
+class Link:
+    """Keeps one connection to the broker alive while `run` runs.
+
+    `on_message(topic, payload)` gets every message of the subscriptions;
+    `on_connected()` returns the messages that restore our retained state;
+    `on_change(online)` is told when the broker comes and goes.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        subscriptions: Sequence[str],
+        will: Message,
+        on_message: Callable[[str, bytes], None],
+        on_connected: Callable[[], Sequence[Message]],
+        on_change: Callable[[bool], None],
+        back_off_s: tuple[float, float] = BACK_OFF_S,
+    ) -> None:
+        self.online = False
+        self.dropped = 0
+        self._address = address
+        self._subscriptions = subscriptions
+        self._will = will
+        self._on_message = on_message
+        self._on_connected = on_connected
+        self._on_change = on_change
+        self._back_off_s = back_off_s
+        self._outbox: deque[_Queued] = deque()
+        self._watched: str | None = None
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def publish(self, message: Message) -> None:
+        """Queue a message; the oldest goes when OUTBOX wait."""
+        self._queue(_Queued(message, time.monotonic()))
+
+    def _queue(self, queued: _Queued) -> None:
+        if len(self._outbox) >= OUTBOX:
+            self._outbox.popleft()
+            self.dropped += 1
+        self._outbox.append(queued)
+        self._idle.clear()
+        self._wake.set()
+
+    def watch(self, topic: str | None) -> None:
+        """Subscribe to one more topic, in place of the one watched before; None for none."""
+        before, self._watched = self._watched, topic
+        if before is not None:
+            self._queue(_Queued(Unwatch(before), time.monotonic()))
+        if topic is not None:
+            self._queue(_Queued(Watch(topic), time.monotonic()))
+
+    async def flush(self, timeout: float) -> None:
+        """Wait until all queued messages are acknowledged, `timeout` seconds at the most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+
+    async def run(self) -> None:
+        """Connect, serve, reconnect, until cancelled. Never raises for the broker's sake."""
+        wait = self._back_off_s[0]
+        away_since: float | None = None
+        while True:
+            try:
+                if await self._session():
+                    wait, away_since = self._back_off_s[0], None
+            except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
+                if self.online:
+                    wait, away_since = self._back_off_s[0], None
+                if away_since is None:  # once per outage
+                    away_since = time.monotonic()
+                    log.warning("broker.lost", error=repr(group.exceptions[0]))
+            finally:
+                self._set_online(False)
+            await asyncio.sleep(random.uniform(0.1, wait))  # noqa: S311  (not a secret)
+            wait = min(wait * 2, self._back_off_s[1])
+
+    async def _session(self) -> bool:
+        client = self._client()
+        try:
+            async with client:
+                watched = () if self._watched is None else (self._watched,)
+                for topic in (*self._subscriptions, *watched):
+                    await client.subscribe(topic, qos=1)
+                for message in self._on_connected():
+                    await self._send(client, message, message.expiry_s)
+                self._set_online(True)
+                log.info("broker.connected", host=self._address.host, port=self._address.port)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._receive(client), name="broker receive")
+                    group.create_task(self._transmit(client), name="broker transmit")
+        finally:
+            _reap(client)
+        return True
+
+    def _client(self) -> aiomqtt.Client:
+        """Make a client for one connection; a used one would replay paho's own queue."""
+        will = aiomqtt.Will(self._will.topic, self._will.payload, 1, retain=True)
+        return aiomqtt.Client(
+            self._address.host,
+            self._address.port,
+            identifier=self._address.client_id,
+            username=self._address.username,
+            password=self._address.password,
+            tls_context=self._address.tls,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            will=will,
+            clean_start=True,
+            keepalive=KEEPALIVE_S,
+            timeout=CONNECT_S,
+            max_queued_incoming_messages=1000,
+        )
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            payload = message.payload
+            if isinstance(payload, bytes):
+                self._on_message(message.topic.value, payload)
+
+    async def _transmit(self, client: aiomqtt.Client) -> None:
+        while True:
+            while not self._outbox:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+            queued = self._outbox[0]
+            match queued.what:
+                case Watch(topic):
+                    await client.subscribe(topic, qos=1)
+                case Unwatch(topic):
+                    await client.unsubscribe(topic)
+                case Message(expiry_s=None) as message:
+                    await self._send(client, message, None)
+                case Message(expiry_s=int(expiry_s)) as message:
+                    left = expiry_s - int(time.monotonic() - queued.at)
+                    if left > 0:
+                        await self._send(client, message, left)
+            # publish() may have dropped it meanwhile, to make room
+            if self._outbox and self._outbox[0] is queued:
+                self._outbox.popleft()
+
+    async def _send(self, client: aiomqtt.Client, message: Message, expiry_s: int | None) -> None:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        await client.publish(
+            message.topic,
+            message.payload,
+            qos=1,
+            retain=message.retain,
+            properties=properties,
+            timeout=PUBLISH_S,
+        )
+
+    def _set_online(self, online: bool) -> None:
+        if online != self.online:
+            self.online = online
+            self._on_change(online)
+
+
+def _reap(client: aiomqtt.Client) -> None:
+    """End what aiomqtt 2.5.1 leaves behind when no CONNACK came: a task and a socket."""
+    task = getattr(client, "_misc_task", None)
+    if task is not None and not task.done():
+        task.cancel()
+    inner = client._client  # noqa: SLF001  (no public way to close the socket)
+    if inner.socket() is not None:
+        inner._sock_close()  # noqa: SLF001

@@ -1,0 +1,269 @@
+// What an agent sees during a call: picture, controls, and the papers beside it.
+
+import type { Call } from "./call";
+import { deviceList } from "./devices";
+import { clock, el, icon, label } from "./dom";
+import type { Message, Waiting } from "./line";
+import { PrintCard } from "./printcard";
+import { ScanCard } from "./scancard";
+import { say, sayCount, sayLanguage } from "./text";
+
+const QUALITY_MS = 2000;
+const CLOCK_MS = 500;
+
+export interface Hands {
+  hangUp: () => void;
+  warn: (text: string) => void;
+}
+
+function shortcut(button: HTMLElement, key: string): void {
+  button.title = say("key", { key });
+  button.setAttribute("aria-keyshortcuts", key);
+}
+
+export class CallView {
+  readonly root: HTMLElement;
+  connected = false;
+  private readonly video = el("video", {
+    autoplay: true,
+    playsinline: true,
+    "data-testid": "remote-video",
+  });
+  private readonly status = el("p", {
+    class: "status",
+    role: "status",
+    "data-testid": "call-state",
+  });
+  private readonly where = el("div", { class: "caption" });
+  private readonly note = el("p", { class: "note", role: "status", hidden: true });
+  private readonly timer = el("span", { class: "timer", "data-testid": "call-timer" }, "0:00");
+  private readonly quality = el("div", { class: "quality", "data-testid": "quality" });
+  private readonly devices = el("ul", { class: "devices" });
+  private readonly devicesCard = el(
+    "section",
+    { class: "card" },
+    el("h2", {}, say("devices")),
+    this.devices,
+  );
+  private readonly muteButton: HTMLButtonElement;
+  private readonly cameraButton: HTMLButtonElement;
+  private readonly controls: HTMLElement;
+  private readonly scene: HTMLElement;
+  private readonly confirm: HTMLDialogElement;
+  private readonly scan: ScanCard;
+  private readonly print: PrintCard;
+  private readonly timers: number[] = [];
+  private startedAt = 0;
+  private audio: boolean;
+  private picture: boolean;
+
+  constructor(
+    private readonly call: Call,
+    entry: Waiting,
+    private readonly hands: Hands,
+  ) {
+    this.audio = (call.local?.getAudioTracks().length ?? 0) > 0;
+    this.picture = (call.local?.getVideoTracks().length ?? 0) > 0;
+    this.video.srcObject = call.remote;
+    this.muteButton = this.toggle("mute", this.audio, () => this.mute());
+    this.cameraButton = this.toggle("camera-toggle", this.picture, () => this.toggleCamera());
+    this.scan = new ScanCard(call, hands.warn);
+    this.print = new PrintCard(call, hands.warn);
+    this.confirm = this.confirmDialog();
+    this.scene = el(
+      "div",
+      { class: "scene" },
+      this.video,
+      this.where,
+      this.ownPicture(),
+      this.note,
+      this.status,
+    );
+    const hangUp = el("button", {
+      class: "danger",
+      "data-testid": "hang-up",
+      click: hands.hangUp,
+    });
+    label(hangUp, "phone", say("hang-up"));
+    shortcut(hangUp, "h");
+    shortcut(this.muteButton, "m");
+    shortcut(this.cameraButton, "v");
+    const buttons = [this.muteButton, this.cameraButton, hangUp];
+    this.controls = el("nav", { class: "controls" }, this.timer, this.quality, ...buttons);
+    const cards = [this.scan.root, this.print.root, this.devicesCard];
+    const side = el("div", { class: "side" }, ...cards);
+    this.root = el("section", { class: "call" }, this.scene, this.controls, side, this.confirm);
+    this.say(entry);
+    this.showMedia();
+  }
+
+  setState(state: string): void {
+    this.status.dataset.state = state;
+    this.status.textContent = say(state);
+  }
+
+  opened(): void {
+    this.connected = true;
+    this.startedAt = performance.now();
+    this.setState("talking");
+    this.tellMedia();
+    this.scan.opened();
+    this.print.opened();
+    void this.video.play().catch(() => this.hands.warn(say("no-play")));
+    this.timers.push(
+      window.setInterval(() => {
+        this.timer.textContent = this.spent();
+      }, CLOCK_MS),
+      window.setInterval(() => void this.measure(), QUALITY_MS),
+    );
+  }
+
+  /** Takes what the kiosk says on the control channel. */
+  hear(message: Message): void {
+    switch (message.type) {
+      case "hello":
+        return this.say(message as unknown as Waiting);
+      case "scan-status":
+        return this.scan.status(message);
+      case "print-status":
+        return this.print.status(message);
+      case "devices":
+        return this.devices.replaceChildren(...deviceList(message.devices));
+      case "media":
+        return this.noteMedia(message.audio === true, message.video === true);
+    }
+  }
+
+  key(event: KeyboardEvent): void {
+    if (document.querySelector("dialog[open]") !== null) return; // the dialog has the keys
+    if (event.key === "m") this.mute();
+    else if (event.key === "v") this.toggleCamera();
+    else if (event.key === "h") this.hands.hangUp();
+    else if (event.key === "Escape") {
+      event.preventDefault();
+      this.confirm.showModal();
+    }
+  }
+
+  stop(): void {
+    for (const timer of this.timers) clearInterval(timer);
+  }
+
+  /** Shows the end; what was received stays until the agent goes back to the line. */
+  ended(reason: string, back: () => void): void {
+    this.setState("ended");
+    this.confirm.close();
+    this.video.srcObject = null;
+    const summary = [
+      this.connected && say("lasted", { time: this.spent() }),
+      this.scan.count > 0 && sayCount("summary-received", this.scan.count),
+      this.print.count > 0 && sayCount("summary-printed", this.print.count),
+    ];
+    const outcome = say(`end-${this.connected ? "" : "early-"}${reason}`);
+    const button = el(
+      "button",
+      { class: "primary big", "data-testid": "back", click: back },
+      say("back"),
+    );
+    const list = summary.filter((one) => one !== false).map((one) => el("li", {}, one));
+    this.status.replaceChildren(el("b", {}, say("ended")), el("span", {}, outcome));
+    this.scene.replaceChildren(this.status, el("ul", { class: "summary" }, ...list), button);
+    this.root.classList.add("finished");
+    this.controls.remove();
+    this.devicesCard.remove();
+    this.scan.over();
+    this.print.over();
+    button.focus();
+  }
+
+  /** Lets everything of the visit go. */
+  release(): void {
+    this.scan.release();
+  }
+
+  private toggle(testid: string, enabled: boolean, click: () => void): HTMLButtonElement {
+    return el("button", { class: "plain", disabled: !enabled, "data-testid": testid, click });
+  }
+
+  private say(who: { town: string; name: string; language: string }): void {
+    this.where.replaceChildren(
+      el("b", {}, who.town),
+      el("span", {}, `${who.name} · ${sayLanguage(who.language)}`),
+    );
+  }
+
+  private ownPicture(): HTMLElement {
+    const own = el("video", { autoplay: true, playsinline: true, "data-testid": "self-video" });
+    own.muted = true; // the attribute alone does not mute an element made by script
+    own.srcObject = this.call.local;
+    const missing = [
+      !this.picture && (this.audio ? say("no-camera") : say("no-devices")),
+      this.picture && !this.audio && say("no-microphone"),
+    ].filter((one) => one !== false);
+    const words = el("p", { class: "missing" }, ...missing);
+    return el("div", { class: "own" }, this.picture && own, missing.length > 0 && words);
+  }
+
+  private confirmDialog(): HTMLDialogElement {
+    const dialog: HTMLDialogElement = el(
+      "dialog",
+      { "aria-labelledby": "confirm-title" },
+      el("h2", { id: "confirm-title" }, say("confirm-hang-up")),
+      el(
+        "div",
+        { class: "row" },
+        el(
+          "button",
+          { class: "danger", "data-testid": "hang-up-confirm", click: this.hands.hangUp },
+          say("hang-up-yes"),
+        ),
+        el("button", { class: "plain", click: () => dialog.close() }, say("hang-up-no")),
+      ),
+    );
+    return dialog;
+  }
+
+  private mute(): void {
+    if (this.muteButton.disabled) return;
+    this.audio = !this.audio;
+    this.tellMedia();
+  }
+
+  private toggleCamera(): void {
+    if (this.cameraButton.disabled) return;
+    this.picture = !this.picture;
+    this.tellMedia();
+  }
+
+  private tellMedia(): void {
+    this.call.setMedia(this.audio, this.picture);
+    this.showMedia();
+  }
+
+  private showMedia(): void {
+    const audio = this.audio ? "mute" : "unmute";
+    const picture = this.picture ? "camera-off" : "camera-on";
+    label(this.muteButton, this.audio ? "mic" : "mic-off", say(audio));
+    label(this.cameraButton, this.picture ? "camera" : "camera-off", say(picture));
+    this.muteButton.classList.toggle("off", !this.audio);
+    this.cameraButton.classList.toggle("off", !this.picture);
+  }
+
+  private noteMedia(audio: boolean, video: boolean): void {
+    this.note.hidden = audio && video;
+    const missing = audio ? "resident-no-picture" : video ? "resident-muted" : "resident-nothing";
+    this.note.textContent = audio && video ? "" : say(missing);
+  }
+
+  private spent(): string {
+    return clock((performance.now() - this.startedAt) / 1000);
+  }
+
+  private async measure(): Promise<void> {
+    const { level, rtt, loss, rate } = await this.call.quality();
+    const shown = this.status.dataset.state === "interrupted" ? "poor" : level;
+    this.quality.dataset.level = shown;
+    this.quality.title = say("quality-detail", { rtt, loss, rate });
+    this.quality.replaceChildren(icon("bars"), el("span", {}, say(`quality-${shown}`)));
+  }
+}

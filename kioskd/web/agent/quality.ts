@@ -1,0 +1,51 @@
+// How good the connection is: figures of getStats made into one of three levels.
+
+export interface Counters {
+  at: number;
+  bytes: number;
+  lost: number;
+  received: number;
+}
+
+export interface Quality {
+  level: "good" | "fair" | "poor";
+  /** Round trip in ms. */
+  rtt: number;
+  /** Packets lost on the way here since the last look, in percent. */
+  loss: number;
+  /** What arrives, in kbit/s. */
+  rate: number;
+}
+
+type Stat = Record<string, unknown> & { type: string };
+
+const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+
+/** Compares a statistics report, taken at `at` ms, with the `last` one. */
+export function measure(
+  stats: Iterable<Stat>,
+  last: Counters,
+  at: number,
+): { quality: Quality; now: Counters } {
+  const now: Counters = { at, bytes: 0, lost: 0, received: 0 };
+  let rtt = 0;
+  let outward = 0;
+  for (const one of stats) {
+    if (one.type === "inbound-rtp") {
+      now.bytes += number(one.bytesReceived);
+      now.lost += number(one.packetsLost);
+      now.received += number(one.packetsReceived);
+    } else if (one.type === "candidate-pair" && one.nominated === true) {
+      rtt = Math.round(number(one.currentRoundTripTime) * 1000);
+    } else if (one.type === "remote-inbound-rtp") {
+      outward = Math.max(outward, 100 * number(one.fractionLost));
+    }
+  }
+  const gone = Math.max(0, now.lost - last.lost);
+  const all = gone + Math.max(0, now.received - last.received);
+  const loss = all > 0 ? Math.round((1000 * gone) / all) / 10 : 0;
+  const rate = Math.max(0, Math.round((8 * (now.bytes - last.bytes)) / Math.max(1, at - last.at)));
+  const worst = Math.max(loss, outward);
+  const level = worst > 5 || rtt > 500 ? "poor" : worst > 1 || rtt > 250 ? "fair" : "good";
+  return { quality: { level, rtt, loss, rate }, now };
+}

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { load } from "./load.mjs";
+
+const { Receiver, Sender } = await load("transfer");
+const WINDOW = 1024 * 1024;
+
+/** One end of a data channel within this process: ordered, reliable, asynchronous. */
+class End extends EventTarget {
+  readyState = "open";
+  bufferedAmount = 0;
+  sent = [];
+  peer = null;
+
+  send(data) {
+    const copy = typeof data === "string" ? data : data.slice().buffer;
+    this.sent.push(copy);
+    setImmediate(() => this.peer?.dispatchEvent(new MessageEvent("message", { data: copy })));
+  }
+
+  say(message) {
+    this.send(JSON.stringify(message));
+  }
+
+  texts() {
+    return this.sent.filter((one) => typeof one === "string").map((one) => JSON.parse(one));
+  }
+
+  bytes() {
+    const frames = this.sent.filter((one) => typeof one !== "string");
+    return frames.reduce((sum, one) => sum + one.byteLength - 8, 0);
+  }
+}
+
+function channel() {
+  const [one, other] = [new End(), new End()];
+  one.peer = other;
+  other.peer = one;
+  return [one, other];
+}
+
+const bytes = (size) => Uint8Array.from({ length: size }, (_, index) => (index * 31) % 251);
+const pdf = (data) => new File([data], "lettre.pdf", { type: "application/pdf" });
+const header = (data, more = {}) => ({
+  ...{ type: "document", id: "d1", name: "a.pdf", media_type: "application/pdf", pages: 2 },
+  ...{ size: data.length, sha256: createHash("sha256").update(data).digest("hex"), ...more },
+});
+
+function chunk(offset, data) {
+  const frame = new Uint8Array(8 + data.length);
+  new DataView(frame.buffer).setBigUint64(0, BigInt(offset));
+  frame.set(data, 8);
+  return frame;
+}
+
+async function until(condition) {
+  const deadline = Date.now() + 5000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `not in time: ${condition}`);
+    await new Promise(setImmediate);
+  }
+}
+
+test("a document of several windows arrives whole and is acknowledged on the way", async () => {
+  const [near, far] = channel();
+  const data = bytes(3 * WINDOW + 7);
+  const sender = new Sender(near);
+  const receiver = new Receiver(far);
+  const progress = [];
+  sender.onProgress = (done) => progress.push(done);
+  const arrived = new Promise((resolve) => {
+    receiver.onReceived = resolve;
+  });
+  await sender.send(pdf(data));
+  const document = await arrived;
+  assert.deepEqual(new Uint8Array(await document.data.arrayBuffer()), data);
+  assert.equal(document.name, "lettre.pdf");
+  assert.equal(far.texts().at(-1).type, "done");
+  await until(() => progress.at(-1) === 1);
+  assert.ok(progress.length >= 9); // five chunks pass the 256 KiB of an acknowledgement
+});
+
+test("a sender has at most 1 MiB on the way, and goes on at an acknowledgement", async () => {
+  const [near, far] = channel();
+  await new Sender(near).send(pdf(bytes(2 * WINDOW)), "d1");
+  far.say({ type: "accept", id: "d1", offset: 0 });
+  await until(() => near.bytes() > 0);
+  assert.ok(near.bytes() <= WINDOW && near.bytes() > WINDOW - 65_528);
+  far.say({ type: "ack", id: "d1", received: 65_528 });
+  const before = near.bytes();
+  await until(() => near.bytes() > before);
+  assert.ok(near.bytes() <= WINDOW + 65_528);
+});
+
+test("a sender waits while its channel is full", async () => {
+  const [near, far] = channel();
+  await new Sender(near).send(pdf(bytes(1000)), "d1");
+  near.bufferedAmount = WINDOW;
+  far.say({ type: "accept", id: "d1", offset: 0 });
+  await new Promise((resolve) => near.addEventListener("message", resolve));
+  assert.equal(near.bytes(), 0);
+  near.bufferedAmount = 0;
+  near.dispatchEvent(new Event("bufferedamountlow"));
+  assert.equal(near.bytes(), 1000);
+});
+
+test("a sender starts where a broken transfer stopped", async () => {
+  const [near, far] = channel();
+  await new Sender(near).send(pdf(bytes(1000)), "d1");
+  far.say({ type: "accept", id: "d1", offset: 600 });
+  await until(() => near.bytes() === 400);
+});
+
+test("an acknowledgement of what was not sent ends the transfer", async () => {
+  const [near, far] = channel();
+  const sender = new Sender(near);
+  let refused = null;
+  sender.onRefused = (reason) => {
+    refused = reason;
+  };
+  await sender.send(pdf(bytes(1000)), "d1");
+  far.say({ type: "accept", id: "d1", offset: 0 });
+  far.say({ type: "ack", id: "d1", received: 2000 });
+  await until(() => refused === "protocol");
+  assert.equal(near.texts().at(-1).type, "cancel");
+});
+
+test("after a cancel nothing more is sent", async () => {
+  const [near, far] = channel();
+  const sender = new Sender(near);
+  await sender.send(pdf(bytes(1000)), "d1");
+  sender.cancel();
+  far.say({ type: "accept", id: "d1", offset: 0 });
+  await new Promise((resolve) => near.addEventListener("message", resolve));
+  assert.equal(near.bytes(), 0);
+  assert.deepEqual(near.texts().at(-1), { type: "cancel", id: "d1", reason: "cancelled" });
+});
+
+for (const [reason, more] of [
+  ["too-large", { size: 65 * WINDOW }],
+  ["empty", { size: 0 }],
+  ["wrong-type", { media_type: "text/html" }],
+  ["protocol", { size: -1 }],
+]) {
+  test(`a receiver refuses before any byte is taken: ${reason}`, async () => {
+    const [near, far] = channel();
+    new Receiver(far);
+    near.say(header(bytes(10), more));
+    await until(() => far.sent.length === 1);
+    assert.deepEqual(far.texts(), [{ type: "refuse", id: "d1", reason }]);
+  });
+}
+
+test("a second document is refused while the first is under way", async () => {
+  const [near, far] = channel();
+  new Receiver(far);
+  near.say(header(bytes(10)));
+  near.say(header(bytes(10), { id: "d2" }));
+  await until(() => far.sent.length === 2);
+  assert.equal(far.texts()[0].type, "accept");
+  assert.deepEqual(far.texts()[1], { type: "refuse", id: "d2", reason: "busy" });
+});
+
+for (const [what, reason, frame] of [
+  ["a gap", "protocol", chunk(5, bytes(5))],
+  ["more than was announced", "protocol", chunk(0, bytes(11))],
+  ["no byte", "protocol", chunk(0, bytes(0))],
+  ["a wrong checksum", "checksum", chunk(0, bytes(20).slice(10))],
+]) {
+  test(`a receiver gives up: ${what}`, async () => {
+    const [near, far] = channel();
+    const receiver = new Receiver(far);
+    let failed = null;
+    receiver.onFailed = (why) => {
+      failed = why;
+    };
+    receiver.onReceived = () => assert.fail("received");
+    near.say(header(bytes(10)));
+    near.send(frame);
+    await until(() => failed === reason);
+    assert.deepEqual(far.texts().at(-1), { type: "cancel", id: "d1", reason });
+  });
+}
+
+test("a document offered again goes on where it stopped", async () => {
+  const [near, far] = channel();
+  new Receiver(far);
+  const data = bytes(10);
+  near.say(header(data));
+  near.send(chunk(0, data.slice(0, 4)));
+  near.say(header(data));
+  await until(() => far.sent.length === 2);
+  assert.equal(far.texts()[1].offset, 4);
+});

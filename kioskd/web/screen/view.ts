@@ -1,0 +1,83 @@
+// The shape of what the daemon sends: kioskd/screen/messages.py is its source.
+
+export interface ServiceView {
+  id: string;
+  name: string;
+  description: Record<string, string>;
+  colour: string;
+  icon: string;
+  open: boolean;
+  opens: string | null;
+}
+
+export interface PagePicture {
+  number: number;
+  url: string;
+}
+
+export interface ScanView {
+  stage:
+    "asking" | "declined" | "scanning" | "preview" | "sending" | "sent" | "cancelled" | "failed";
+  requested_by_agent: boolean;
+  pages: PagePicture[];
+  done: number;
+  reason: string | null;
+}
+
+export interface PrintView {
+  stage:
+    "checking" | "asking" | "declined" | "printing" | "held" | "printed" | "cancelled" | "failed";
+  name: string;
+  pages: PagePicture[];
+  printed: number;
+  reasons: string[];
+}
+
+export interface View {
+  type: "view";
+  scene: "choosing" | "closed" | "waiting" | "connecting" | "talking" | "ended";
+  kiosk: string;
+  language: string;
+  online: boolean;
+  services: ServiceView[];
+  service: string | null;
+  place: number | null;
+  waited_s: number;
+  agent: string | null;
+  agent_media: { audio: boolean; video: boolean };
+  call_s: number;
+  line: "good" | "poor" | "lost";
+  microphone_on: boolean;
+  camera_on: boolean;
+  volume: number;
+  devices: { kind: string; state: string; reason: string | null }[];
+  scan: ScanView | null;
+  print: PrintView | null;
+  end: { reason: string; seconds: number; pages_sent: number; pages_printed: number } | null;
+}
+
+/** What a button does: an action for the daemon, or a turn of the pages shown here. */
+export type Action =
+  | { action: "choose"; service: string }
+  | { action: "language"; language: string }
+  | { action: "scan-remove"; page: number }
+  | { action: "media"; audio: boolean; video: boolean }
+  | { action: "volume"; volume: number }
+  | { action: "turn-pages"; step: -1 | 1 }
+  | { action: PlainAction };
+
+export type PlainAction =
+  | "hang-up"
+  | "back"
+  | "scan-offer"
+  | "scan-start"
+  | "scan-more"
+  | "scan-decline"
+  | "scan-send"
+  | "scan-close"
+  | "print-accept"
+  | "print-decline"
+  | "print-close"
+  | "keyframe";
+
+export type Say = (key: string, values?: Record<string, string | number>) => string;

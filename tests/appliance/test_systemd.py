@@ -1,0 +1,141 @@
+"""kioskd's unit, user and folders, judged by systemd's own tools."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
+UNIT = SYSTEMD / "kioskd.service"
+EXECUTABLE = "/opt/kioskd/bin/kioskd"
+
+pytestmark = pytest.mark.appliance
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to a user needs root")
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    assert shutil.which(str(command[0])), f"{command[0]} is missing: run make setup"
+    return subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def verify(unit: str, folder: Path) -> str:
+    """Return what `systemd-analyze verify` says; it exits 0 even on unknown keys."""
+    file = folder / UNIT.name
+    file.write_text(unit, encoding="utf-8")
+    return run("systemd-analyze", "verify", "--man=no", "--recursive-errors=one", file).stdout
+
+
+def installed(unit: str) -> str:
+    """Let the unit's executable be one that is there: verify looks for it."""
+    assert f"ExecStart={EXECUTABLE} run --config " in unit
+    return unit.replace(EXECUTABLE, "/bin/true")
+
+
+def test_the_unit_is_valid(tmp_path: Path) -> None:
+    assert verify(installed(UNIT.read_text(encoding="utf-8")), tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "named"),
+    [
+        ("NoNewPrivileges=yes", "NoNewPrivilege=yes", "NoNewPrivilege"),
+        ("Restart=always", "Restart=allways", "allways"),
+        ("=@system-service", "=@system-services", "@system-services"),
+        ("/bin/true", "/opt/nothing/kioskd", "/opt/nothing/kioskd"),
+    ],
+)
+def test_a_mistake_in_the_unit_is_seen(tmp_path: Path, good: str, bad: str, named: str) -> None:
+    unit = installed(UNIT.read_text(encoding="utf-8"))
+    assert good in unit
+    assert named in verify(unit.replace(good, bad), tmp_path)
+
+
+def security(unit: Path, threshold: int) -> subprocess.CompletedProcess[str]:
+    """Rate a unit from 0 (safe) to 100; exit code 1 above `threshold` (systemd shows tenths)."""
+    return run(
+        "systemd-analyze",
+        "security",
+        "--offline=yes",
+        "--no-pager",
+        f"--threshold={threshold}",
+        unit,
+    )
+
+
+def test_the_unit_is_confined(tmp_path: Path) -> None:
+    rating = security(UNIT, threshold=20)
+    assert rating.returncode == 0, rating.stdout
+
+    bare = tmp_path / UNIT.name
+    text = UNIT.read_text(encoding="utf-8")
+    bare.write_text(re.sub(r"^(Protect|Private|SystemCall).*\n", "", text, flags=re.MULTILINE))
+    assert security(bare, threshold=20).returncode == 1
+
+
+@needs_root
+def test_the_user_is_made(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for attempt in range(2):  # the package's scripts run it at every update
+        result = run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "kioskd.sysusers")
+        assert result.returncode == 0, result.stdout
+        assert attempt == 0 or result.stdout == ""
+    users = (tmp_path / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    (name, _, uid, _, _, home, shell) = users[0].split(":")
+    assert (len(users), name, home) == (1, "kioskd", "/var/lib/kioskd")
+    assert int(uid) < 1000, "a system user"
+    assert shell.endswith("nologin")
+    groups = (tmp_path / "etc/group").read_text(encoding="utf-8").splitlines()
+    members = {line.split(":")[0]: line.split(":")[3] for line in groups}
+    assert members["audio"] == "kioskd"
+    assert {"kioskd", "scanner", "lp"} <= members.keys()
+
+
+def test_every_group_of_the_unit_exists() -> None:
+    """A missing group keeps the unit from starting (status 216/GROUP)."""
+    line = re.search(r"^SupplementaryGroups=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert line is not None
+    made = re.findall(r"^g (\S+)", (SYSTEMD / "kioskd.sysusers").read_text("utf-8"), re.MULTILINE)
+    debian = re.findall(
+        r"^g (\S+)", Path("/usr/lib/sysusers.d/basic.conf").read_text("utf-8"), re.MULTILINE
+    )
+    assert set(line[1].split()) <= {*made, *debian}
+
+
+@needs_root
+def test_the_folders_are_made(tmp_path: Path) -> None:
+    (tmp_path / "etc/kioskd").mkdir(parents=True)
+    (tmp_path / "etc/kioskd/kioskd.toml").touch(mode=0o644)
+    run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "kioskd.sysusers")
+    result = run("systemd-tmpfiles", f"--root={tmp_path}", "--create", SYSTEMD / "kioskd.tmpfiles")
+    assert (result.returncode, result.stdout) == (0, "")
+
+    user = (tmp_path / "etc/passwd").read_text(encoding="utf-8").split(":")
+    uid, gid = int(user[2]), int(user[3])
+    assert _mode_and_owner(tmp_path / "run/kioskd-sound") == (0o700, uid, gid)
+    assert _mode_and_owner(tmp_path / "etc/kioskd") == (0o750, 0, gid)
+    assert _mode_and_owner(tmp_path / "etc/kioskd/kioskd.toml") == (0o640, 0, gid)
+    assert (tmp_path / "var/lib/systemd/linger/kioskd").is_file()
+
+
+def _mode_and_owner(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+
+
+def test_the_linger_file_is_named_like_the_user() -> None:
+    """PipeWire runs from boot on for the user that the daemon runs as, and for no other."""
+    user = re.search(r"^User=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert user is not None
+    tmpfiles = (SYSTEMD / "kioskd.tmpfiles").read_text(encoding="utf-8")
+    assert f"/var/lib/systemd/linger/{user[1]} " in tmpfiles

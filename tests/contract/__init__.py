@@ -1,0 +1,1 @@
+"""One suite per kind of device, over the fake and the real driver."""

@@ -1,0 +1,63 @@
+"""A panel at the other end of a pty."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import tty
+from pathlib import Path
+
+from drivers.panel import protocol
+from drivers.panel.protocol import Ack, Alive, Decoder, Event, Hello, Message, SetLamp
+from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
+
+
+class PanelEmulator:
+    """Answers like the firmware of docs/panel.md. `version` None stays silent."""
+
+    def __init__(self, version: int | None = protocol.VERSION) -> None:
+        self.version = version
+        self.lamps: dict[Lamp, LampPattern] = {}
+        self.acknowledged: list[int] = []
+        self.changed = asyncio.Event()
+        self.drop_acks = 0
+        self._decoder = Decoder()
+        self._ours, self._theirs = pty.openpty()
+        tty.setraw(self._theirs)
+        os.set_blocking(self._ours, False)
+        self.device = Path(os.ttyname(self._theirs))
+        asyncio.get_running_loop().add_reader(self._ours, self._readable)
+
+    def press(self, sequence: int, event: PanelEvent) -> None:
+        self.write(protocol.encode(Event(sequence, event)))
+
+    def write(self, data: bytes) -> None:
+        os.write(self._ours, data)
+
+    def unplug(self) -> None:
+        if self._ours >= 0:
+            asyncio.get_running_loop().remove_reader(self._ours)
+            os.close(self._theirs)
+            os.close(self._ours)
+            self._ours = -1
+
+    def _readable(self) -> None:
+        for message in self._decoder.feed(os.read(self._ours, 4096)):
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Hello() if self.version is not None:
+                self.write(protocol.encode(Hello(self.version)))
+            case Alive():
+                self.write(protocol.encode(Alive()))
+            case SetLamp(sequence, lamp, pattern):
+                if self.drop_acks > 0:
+                    self.drop_acks -= 1
+                    return
+                self.lamps[lamp] = pattern
+                self.write(protocol.encode(Ack(sequence)))
+            case Ack(sequence):
+                self.acknowledged.append(sequence)
+        self.changed.set()

@@ -1,0 +1,148 @@
+"""A network scanner (eSCL, as AirScan and Mopria speak it) for the sane-airscan backend."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from aiohttp import web
+from PIL import Image
+
+_NAMES = (
+    'xmlns:scan="http://schemas.hp.com/imaging/escl/2011/05/03" '
+    'xmlns:pwg="http://www.pwg.org/schemas/2010/12/sm"'
+)
+_RESOLUTIONS = "".join(
+    f"<scan:DiscreteResolution><scan:XResolution>{dpi}</scan:XResolution>"
+    f"<scan:YResolution>{dpi}</scan:YResolution></scan:DiscreteResolution>"
+    for dpi in (75, 150, 300)
+)
+_CAPS = (  # lengths are in 1/300 inch
+    "<scan:MinWidth>16</scan:MinWidth><scan:MaxWidth>2550</scan:MaxWidth>"
+    "<scan:MinHeight>16</scan:MinHeight><scan:MaxHeight>3508</scan:MaxHeight>"
+    "<scan:SettingProfiles><scan:SettingProfile>"
+    "<scan:ColorModes><scan:ColorMode>Grayscale8</scan:ColorMode>"
+    "<scan:ColorMode>RGB24</scan:ColorMode></scan:ColorModes>"
+    "<scan:DocumentFormats><pwg:DocumentFormat>image/jpeg</pwg:DocumentFormat>"
+    "</scan:DocumentFormats><scan:SupportedResolutions><scan:DiscreteResolutions>"
+    f"{_RESOLUTIONS}</scan:DiscreteResolutions></scan:SupportedResolutions>"
+    "</scan:SettingProfile></scan:SettingProfiles>"
+)
+_JOB = "/eSCL/ScanJobs/1"
+
+
+def _xml(root: str, inside: str) -> web.Response:
+    text = (
+        f'<?xml version="1.0" encoding="UTF-8"?><scan:{root} {_NAMES}>'
+        f"<pwg:Version>2.63</pwg:Version>{inside}</scan:{root}>"
+    )
+    return web.Response(content_type="text/xml", text=text)
+
+
+class NetworkScanner:
+    """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many.
+
+    `drops` cuts the connection in the middle of the next page. `config_dir` is made ready
+    as SANE_CONFIG_DIR.
+    """
+
+    def __init__(self, config_dir: Path) -> None:
+        self.feeder_pages = 0
+        self.jam_after: int | None = None
+        self.cover_open = False
+        self.drops = False
+        self._config_dir = config_dir
+        self._feeder = False
+        self._fed = 0
+        self._size = (0, 0)
+        self._stack = AsyncExitStack()
+
+    @property
+    def _adf_state(self) -> str:
+        if self.cover_open:
+            return "ScannerAdfDoorOpen"
+        if self._fed == self.jam_after:
+            return "ScannerAdfJam"
+        return "ScannerAdfLoaded" if self.feeder_pages else "ScannerAdfEmpty"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/eSCL/ScannerCapabilities", self._capabilities),
+                web.get("/eSCL/ScannerStatus", self._status),
+                web.post("/eSCL/ScanJobs", self._create),
+                web.get(f"{_JOB}/NextDocument", self._next),
+                web.delete(_JOB, self._delete),
+            ]
+        )
+        runner = web.AppRunner(app, shutdown_timeout=0)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        (self._config_dir / "dll.conf").write_text("airscan\n")
+        (self._config_dir / "airscan.conf").write_text(
+            f'[devices]\n"Kiosk" = http://127.0.0.1:{port}/eSCL/, eSCL\n'
+            "[options]\ndiscovery = disable\n"
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _capabilities(self, _: web.Request) -> web.Response:
+        return _xml(
+            "ScannerCapabilities",
+            "<pwg:MakeAndModel>Kiosk</pwg:MakeAndModel>"
+            f"<scan:Platen><scan:PlatenInputCaps>{_CAPS}</scan:PlatenInputCaps></scan:Platen>"
+            f"<scan:Adf><scan:AdfSimplexInputCaps>{_CAPS}</scan:AdfSimplexInputCaps></scan:Adf>",
+        )
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return _xml(
+            "ScannerStatus",
+            f"<pwg:State>Idle</pwg:State><scan:AdfState>{self._adf_state}</scan:AdfState>",
+        )
+
+    async def _create(self, request: web.Request) -> web.Response:
+        wanted = await request.text()
+
+        def number(name: str) -> int:
+            found = re.search(rf"{name}>(\d+)<", wanted)
+            assert found is not None
+            return int(found[1])
+
+        self._feeder = "Feeder" in wanted
+        self._fed = 0
+        scale = number("XResolution") / 300
+        self._size = (round(number("Width") * scale), round(number("Height") * scale))
+        if self._feeder and self._adf_state != "ScannerAdfLoaded":
+            return web.Response(status=409)
+        return web.Response(status=201, headers={"Location": _JOB})
+
+    async def _next(self, request: web.Request) -> web.StreamResponse:
+        if self._feeder:
+            if self._adf_state != "ScannerAdfLoaded":
+                return web.Response(status=409 if self._fed == self.jam_after else 404)
+            self.feeder_pages -= 1
+        elif self._fed:
+            return web.Response(status=404)
+        self._fed += 1
+        picture = io.BytesIO()
+        Image.new("RGB", self._size, "white").save(picture, "JPEG")
+        response = web.Response(body=picture.getvalue(), content_type="image/jpeg")
+        if self.drops:
+            await response.prepare(request)
+            assert request.transport is not None
+            request.transport.abort()
+            await asyncio.sleep(0)
+        return response
+
+    async def _delete(self, _: web.Request) -> web.Response:
+        return web.Response()

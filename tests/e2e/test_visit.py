@@ -1,0 +1,234 @@
+"""One whole visit: resident and agent in two browsers, scanner, printer and sound real."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pikepdf
+import psutil
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from kioskd.control import client
+from kioskd.hal.device import DeviceState
+from tests.e2e import stage
+from tests.e2e.sound import heard_at_speaker, heard_in_page, play_into_microphone
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+LONG_MS = 30_000
+
+
+@dataclass
+class Scenery:
+    """A demo with real stacks, the resident's page and a signed-in agent's."""
+
+    demo: stage.Demo
+    screen: Page
+    agent: Page
+    agent_browser: Browser
+
+
+async def sign_in(page: Page, address: str, name: str) -> None:
+    await page.goto(address)
+    await page.get_by_test_id("signin-name").fill(name)
+    await page.get_by_test_id("service-caf").check()
+    await page.get_by_test_id("signin-submit").click()
+
+
+@pytest.fixture
+async def scenery() -> AsyncIterator[Scenery]:
+    stage.ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    with stage.stage_folder() as folder:
+        async with (
+            stage.demo(folder / "demo", "--real") as demo,
+            async_playwright() as playwright,
+        ):
+            media = await asyncio.to_thread(stage.agent_media, folder)
+            agent_browser = await stage.chromium(playwright, *media)
+            screen_browser = await stage.chromium(playwright)
+            agent = await agent_browser.new_page(
+                viewport={"width": 1280, "height": 720}, locale="fr-FR"
+            )
+            screen = await screen_browser.new_page(viewport={"width": 1920, "height": 1080})
+            await screen.goto(demo.screen)
+            await sign_in(agent, demo.agent, "Léa")
+            try:
+                yield Scenery(demo, screen, agent, agent_browser)
+            finally:
+                for page, name in ((agent, "agent"), (screen, "screen")):
+                    if not page.is_closed():
+                        await page.screenshot(path=stage.ARTEFACTS / f"{name}-last.png")
+                await agent_browser.close()
+                await screen_browser.close()
+
+
+async def in_call(scenery: Scenery) -> None:
+    screen, agent = scenery.screen, scenery.agent
+    await screen.get_by_test_id("service-caf").click()
+    await expect(screen.locator("body")).to_have_attribute("data-scene", "waiting")
+    await expect(screen.get_by_test_id("place")).to_be_visible()
+    await agent.get_by_test_id("take").first.click()
+    await expect(screen.locator("body")).to_have_attribute("data-scene", "talking", timeout=LONG_MS)
+    await expect(agent.get_by_test_id("call-state")).to_have_attribute(
+        "data-state", "talking", timeout=LONG_MS
+    )
+
+
+async def moving_counters(page: Page, selector: str) -> list[int]:
+    """Return frame counters read from the picture at `selector` until three differ."""
+    seen: list[int] = []
+    async with asyncio.timeout(20):
+        while len(set(seen)) < 3:
+            number, _ = await stage.strip(page, selector)
+            seen.append(number)
+            await page.evaluate("() => new Promise(requestAnimationFrame)")
+    return seen
+
+
+async def test_one_whole_visit(scenery: Scenery, tmp_path: Path) -> None:
+    screen, agent, demo = scenery.screen, scenery.agent, scenery.demo
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-choosing.png")
+    await in_call(scenery)
+
+    # They see each other: the counters in the pictures are those that were painted.
+    from_kiosk = await moving_counters(agent, "[data-testid=remote-video]")
+    from_agent = await moving_counters(screen, "[data-testid=remote-picture]")
+    assert all(number < 30 * 120 for number in from_kiosk)  # the demo is younger than 2 min
+    assert all(number < 90 for number in from_agent)  # the agent's film has 90 frames
+
+    # They hear each other: each hears the tone that the other's microphone hears.
+    async with play_into_microphone(demo.folder, stage.KIOSK_TONE_HZ):
+        await heard_in_page(agent, stage.KIOSK_TONE_HZ)
+    await heard_at_speaker(demo.folder, stage.AGENT_TONE_HZ)
+    await agent.screenshot(path=stage.ARTEFACTS / "agent-talking.png")
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-talking.png")
+
+    await scan(screen, agent)
+    await print_document(screen, agent, demo, tmp_path)
+
+    await screen.get_by_test_id("hang-up").click()
+    await expect(screen.locator("body")).to_have_attribute("data-scene", "ended")
+    await expect(agent.get_by_test_id("call-state")).to_have_attribute("data-state", "ended")
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-ended.png")
+    await agent.screenshot(path=stage.ARTEFACTS / "agent-ended.png")
+    await everything_is_wiped(demo)
+    await screen.get_by_test_id("back").click()
+    await expect(screen.locator("body")).to_have_attribute("data-scene", "choosing")
+
+
+async def scan(screen: Page, agent: Page) -> None:
+    await agent.get_by_test_id("scan-source").select_option("flatbed")
+    await agent.get_by_test_id("scan-mode").select_option("colour")
+    await agent.get_by_test_id("scan-dpi").select_option("150")
+    await agent.get_by_test_id("scan-request").click()
+    panel = screen.get_by_test_id("scan-panel")
+    await expect(panel).to_have_attribute("data-stage", "asking")
+    await expect(agent.get_by_test_id("received-document")).to_have_count(0)
+    await screen.get_by_test_id("scan-start").click()
+    await expect(panel).to_have_attribute("data-stage", "preview", timeout=LONG_MS)
+    await expect(screen.get_by_test_id("scan-page")).to_have_count(1)
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-scan.png")
+    await expect(agent.get_by_test_id("received-document")).to_have_count(0)  # not sent yet
+    await screen.get_by_test_id("scan-send").click()
+    received = agent.get_by_test_id("received-document")
+    await expect(received).to_have_attribute("data-pages", "1", timeout=LONG_MS)
+    async with agent.expect_download() as download:
+        await agent.get_by_test_id("received-download").click()
+    path = await (await download.value).path()
+    with pikepdf.open(path) as document:
+        assert len(document.pages) == 1
+        width, height = (float(side) for side in document.pages[0].mediabox[2:])
+    assert width == pytest.approx(595, rel=0.02)  # A4 in points
+    assert height == pytest.approx(842, rel=0.02)
+    await agent.screenshot(path=stage.ARTEFACTS / "agent-scan.png")
+    await screen.get_by_test_id("scan-close").click()
+
+
+async def print_document(screen: Page, agent: Page, demo: stage.Demo, folder: Path) -> None:
+    letter = folder / "courrier.pdf"
+    stage.make_pdf(letter, ["ATTESTATION", "DROITS"])
+    await agent.get_by_test_id("print-file").set_input_files(letter)
+    panel = screen.get_by_test_id("print-panel")
+    await expect(panel).to_have_attribute("data-stage", "asking", timeout=LONG_MS)
+    await expect(screen.get_by_test_id("print-page")).to_have_count(2)
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-print.png")
+    spool = demo.folder / "cups"
+    assert not printed_files(spool), "printed before the resident agreed"
+    await screen.get_by_test_id("print-accept").click()
+    await expect(panel).to_have_attribute("data-stage", "printed", timeout=LONG_MS)
+    await expect(agent.get_by_test_id("print-status")).to_have_attribute(
+        "data-stage", "printed", timeout=LONG_MS
+    )
+    papers = printed_files(spool)
+    assert len(papers) == 1
+    # A printer that stacks face up gets the last page first.
+    words = (await asyncio.to_thread(read_print, papers[0])).split()
+    assert sorted(words) == ["ATTESTATION", "DROITS"]
+    await screen.get_by_test_id("print-close").click()
+
+
+def printed_files(folder: Path) -> list[Path]:
+    """Return what lies in the printer's output, PDF as the device got it."""
+    return sorted(path for path in folder.rglob("*.pdf") if path.is_file())
+
+
+def read_print(path: Path) -> str:
+    """Read the paper: only pixels were printed, so it takes character recognition."""
+    words = []
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["pdftoppm", "-r", "100", "-gray", "-png", path, f"{folder}/p"], check=True)
+        for picture in sorted(Path(folder).iterdir()):
+            result = subprocess.run(
+                ["tesseract", picture, "-", "--psm", "11"],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            words.append(result.stdout.strip())
+    return " ".join(words)
+
+
+async def everything_is_wiped(demo: stage.Demo) -> None:
+    spool = demo.folder / "spool"
+    await stage.wait_for(lambda: not any(spool.iterdir()), 10, "the spool is not wiped")
+    status = await asyncio.to_thread(client.status, demo.folder / "control.sock")
+    for device in status.devices:
+        if device.kind in ("camera", "microphone"):
+            assert device.state is not DeviceState.BUSY, f"{device.kind} is still open"
+    for document in (demo.folder / "cups").rglob("d[0-9]*-[0-9]*"):
+        raise AssertionError(f"CUPS kept {document.name}")
+
+
+async def test_a_closed_agents_tab_ends_the_visit(scenery: Scenery) -> None:
+    await in_call(scenery)
+    await scenery.agent.close(run_before_unload=False)
+    await expect(scenery.screen.locator("body")).to_have_attribute(
+        "data-scene", "ended", timeout=LONG_MS
+    )
+    await everything_is_wiped(scenery.demo)
+
+
+async def test_the_agent_hangs_up_and_a_second_agent_is_told(scenery: Scenery) -> None:
+    other = await scenery.agent_browser.new_page()
+    await sign_in(other, scenery.demo.agent, "Paul")
+    await in_call(scenery)
+    await expect(other.get_by_test_id("line-row")).to_have_count(0)
+    await scenery.agent.get_by_test_id("hang-up").click()
+    await expect(scenery.screen.locator("body")).to_have_attribute("data-scene", "ended")
+    await other.close()
+
+
+async def test_ctrl_c_leaves_no_child_behind() -> None:
+    with stage.stage_folder() as folder:
+        async with stage.demo(folder / "demo", "--real") as demo:
+            parent = psutil.Process(demo.pid)
+            children = parent.children(recursive=True)
+            assert len(children) >= 5  # mosquitto, cupsd, ippeveprinter, pipewire, ...
+        left = [child for child in children if child.is_running()]
+        assert not left

@@ -1,0 +1,1 @@
+"""Real stacks with emulated peers."""

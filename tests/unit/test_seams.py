@@ -1,0 +1,288 @@
+"""The seams into aiortc, against aiortc itself: these fail when a release moves one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+import aioice.ice
+import numpy as np
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack, VideoStreamTrack
+from av import AudioFrame, Packet
+from av.audio.codeccontext import AudioCodecContext
+from av.video.codeccontext import VideoCodecContext
+
+from kioskd.call import seams
+from kioskd.call.description import check_answer, with_start_bitrate
+from kioskd.call.leg import Leg, LegState
+from kioskd.call.media import CameraTrack, MicrophoneTrack, play_remote_audio
+from kioskd.errors import CallError, DeviceError, Reason
+from kioskd.hal.camera import Frame
+from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, AudioChunk
+
+
+def _connection() -> RTCPeerConnection:
+    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
+
+
+async def _fails() -> Frame:
+    raise DeviceError(Reason.UNPLUGGED)
+
+
+async def _mute() -> AudioChunk:
+    raise DeviceError(Reason.UNPLUGGED)
+
+
+async def _ignore(_: bytes) -> None: ...
+
+
+def _leg() -> Leg:
+    return Leg(
+        ice_servers=[],
+        audio=MicrophoneTrack(_mute),
+        video=CameraTrack(_fails),
+        on_control=lambda _: None,
+        on_document=lambda _, __: None,
+        on_remote_video=lambda _, __, ___: None,
+        on_remote_audio=_ignore,
+        on_state=lambda _: None,
+    )
+
+
+async def _join(one: RTCPeerConnection, two: RTCPeerConnection) -> None:
+    await one.setLocalDescription(await one.createOffer())
+    await two.setRemoteDescription(RTCSessionDescription(one.localDescription.sdp, "offer"))
+    await two.setLocalDescription(await two.createAnswer())
+    await one.setRemoteDescription(RTCSessionDescription(two.localDescription.sdp, "answer"))
+
+
+async def test_received_frames_stay_encoded_and_key_frames_can_be_asked_for() -> None:
+    kiosk, agent = _connection(), _connection()
+    try:
+        video = kiosk.addTransceiver("video", "recvonly")
+        capabilities = RTCRtpReceiver.getCapabilities("video")
+        assert capabilities is not None
+        video.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "video/VP8"])
+        seams.receive_encoded(video.receiver)
+        agent.addTrack(VideoStreamTrack())
+        await _join(kiosk, agent)
+        keys = 0
+        decoder = VideoCodecContext.create("vp8", "r")
+        requester = seams.KeyframeRequester(video.receiver)
+        async with asyncio.timeout(20):
+            for number in range(60):
+                frame: object = await video.receiver.track.recv()
+                assert isinstance(frame, seams.EncodedFrame)
+                assert frame.key or number > 0
+                assert (decoder.decode(Packet(frame.data))[0].width) == 640
+                keys += frame.key
+                if number == 2:
+                    await requester.request()
+                if keys == 2:
+                    break
+        assert keys == 2
+    finally:
+        await kiosk.close()
+        await agent.close()
+
+
+async def test_key_frame_requests_are_merged() -> None:
+    sent: list[float] = []
+
+    class Receiver:
+        def getSynchronizationSources(self) -> list[object]:  # noqa: N802  # aiortc's name
+            sent.append(asyncio.get_running_loop().time())
+            return []
+
+    requester = seams.KeyframeRequester(Receiver())  # type: ignore[arg-type]  # stands in
+    await requester.request()
+    await asyncio.gather(*(requester.request() for _ in range(5)))
+    assert len(sent) == 2
+    assert sent[1] - sent[0] >= 0.99 * seams.KEYFRAME_INTERVAL_S
+
+
+async def test_the_sender_encodes_speech() -> None:
+    kiosk = _connection()
+    try:
+        sender = kiosk.addTrack(MicrophoneTrack(_mute))
+        seams.send_speech(sender)
+        assert isinstance(getattr(sender, seams.ENCODER), seams.SpeechEncoder)
+    finally:
+        await kiosk.close()
+
+
+def test_speech_is_mono_and_small() -> None:
+    encoder = seams.SpeechEncoder()
+    decoder = AudioCodecContext.create("libopus", "r")
+    size, sound = 0, 0
+    random = np.random.default_rng(1)
+    for number in range(100):
+        frame = AudioFrame(format="s16", layout="mono", samples=CHUNK_SAMPLES)
+        frame.planes[0].update(random.integers(-3000, 3000, CHUNK_SAMPLES, "<i2").tobytes())
+        frame.sample_rate, frame.pts = 48_000, number * CHUNK_SAMPLES
+        frame.time_base = encoder.codec.time_base
+        payloads, _ = encoder.encode(frame)
+        for payload in payloads:
+            assert not payload[0] & 4  # RFC 6716, section 3.1: the stereo bit
+            size += len(payload)
+            sound += sum(f.samples for f in decoder.decode(Packet(payload)))
+    assert sound > 95 * CHUNK_SAMPLES
+    assert size * 8 / 2 < 1.5 * seams.SPEECH_BIT_RATE
+
+
+async def test_a_machine_without_an_address_offers_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: [])
+    leg = _leg()
+    try:
+        offer = await leg.offer()
+    finally:
+        await leg.close()
+    candidates = [line for line in offer.splitlines() if line.startswith("a=candidate:")]
+    assert candidates
+    assert all(" 127.0.0.1 " in line for line in candidates)
+
+
+async def test_the_offer_has_vp8_only_and_a_starting_rate() -> None:
+    leg = _leg()
+    try:
+        offer = await leg.offer()
+    finally:
+        await leg.close()
+    assert "VP8/90000" in offer
+    assert "H264" not in offer
+    assert "x-google-start-bitrate" in offer
+    assert with_start_bitrate("v=0\r\n") == "v=0\r\n"
+
+
+@pytest.mark.parametrize("damage", ["", "nonsense", "v=0\r\nm=\r\n", "port", "print", "bundle"])
+async def test_a_bad_answer_is_refused(damage: str) -> None:
+    leg, agent = _leg(), _connection()
+    try:
+        await agent.setRemoteDescription(RTCSessionDescription(await leg.offer(), "offer"))
+        await agent.setLocalDescription(await agent.createAnswer())
+        good = agent.localDescription.sdp
+        check_answer(good)
+        answer = {
+            "port": re.sub(r"m=video \d+", "m=video 0", good),
+            "print": "\r\n".join(x for x in good.splitlines() if "fingerprint" not in x) + "\r\n",
+            "bundle": good.replace("a=group:BUNDLE 0", "a=group:BUNDLE"),
+        }.get(damage, damage)
+        with pytest.raises(CallError):
+            await leg.accept(answer)
+    finally:
+        await leg.close()
+        await agent.close()
+    assert leg.state is LegState.CLOSED
+    with pytest.raises(CallError):
+        await leg.offer()
+
+
+async def test_closing_while_connecting_leaves_no_task() -> None:
+    before = asyncio.all_tasks()
+    leg, agent = _leg(), _connection()
+    await agent.setRemoteDescription(RTCSessionDescription(await leg.offer(), "offer"))
+    await agent.setLocalDescription(await agent.createAnswer())
+    seams.end_consent_checks(agent.getTransceivers()[0].receiver.transport.transport.iceGatherer)
+    await leg.accept(agent.localDescription.sdp)
+    await leg.close()
+    await agent.close()
+    async with asyncio.timeout(5):
+        while asyncio.all_tasks() - before:  # noqa: ASYNC110  # nothing tells of their end
+            await asyncio.sleep(0.01)
+
+
+async def test_the_camera_fails_and_comes_back() -> None:
+    loop = asyncio.get_running_loop()
+    healthy = True
+
+    async def frame() -> Frame:
+        if not healthy:
+            raise DeviceError(Reason.UNPLUGGED)
+        return Frame(64, 48, bytes([200]) * (64 * 48 * 3 // 2), 0, loop.time())
+
+    track = CameraTrack(frame)
+    first = await track.recv()
+    healthy = False
+    grey = [await track.recv() for _ in range(2)]
+    healthy = True
+    back = await track.recv()
+    track.enabled = False
+    switched_off = await track.recv()
+    luma = [p.to_ndarray()[0, 0] for p in (first, *grey, back, switched_off)]
+    assert luma == [200, 110, 110, 200, 110]
+    stamps = [p.pts or 0 for p in (first, *grey, back, switched_off)]
+    assert stamps == sorted(set(stamps))
+    assert stamps[2] - stamps[1] >= 0.45 * 90_000
+    assert {(p.width, p.height) for p in (*grey, switched_off)} == {(64, 48)}
+
+
+async def test_the_microphone_is_muted_and_fails() -> None:
+    loop = asyncio.get_running_loop()
+    healthy = True
+
+    async def chunk() -> AudioChunk:
+        if not healthy:
+            raise DeviceError(Reason.UNPLUGGED)
+        await asyncio.sleep(0)
+        return AudioChunk(b"\x01\x02" * CHUNK_SAMPLES, loop.time())
+
+    track = MicrophoneTrack(chunk)
+    heard = await track.recv()
+    track.enabled = False
+    muted = await track.recv()
+    track.enabled, healthy = True, False
+    began = loop.time()
+    silent = [await track.recv() for _ in range(5)]
+    assert loop.time() - began >= 0.06
+    assert bytes(heard.planes[0])[:4] == b"\x01\x02\x01\x02"
+    assert all(not any(bytes(f.planes[0])) for f in (muted, *silent))
+    stamps = [f.pts for f in (heard, muted, *silent)]
+    assert stamps == [i * CHUNK_SAMPLES for i in range(7)]
+
+
+class _Remote(MediaStreamTrack):
+    kind = "audio"
+    left = 50
+
+    async def recv(self) -> AudioFrame:
+        if not self.left:
+            raise MediaStreamError
+        self.left -= 1
+        frame = AudioFrame(format="s16", layout="stereo", samples=CHUNK_SAMPLES)
+        frame.planes[0].update(b"\x10\x10" * 2 * CHUNK_SAMPLES)
+        frame.sample_rate = 48_000
+        return frame
+
+
+async def _unplugged(_: bytes) -> None:
+    raise DeviceError(Reason.UNPLUGGED)
+
+
+async def _broken(_: bytes) -> None:
+    raise ValueError("broken")
+
+
+@pytest.mark.parametrize("play", [_unplugged, _broken])
+async def test_the_remote_sound_is_read_without_a_speaker(
+    play: Callable[[bytes], Awaitable[None]],
+) -> None:
+    track = _Remote()
+    await play_remote_audio(track, play)
+    assert track.left == 0
+
+
+async def test_the_remote_sound_comes_in_chunks() -> None:
+    chunks: list[bytes] = []
+
+    async def play(pcm: bytes) -> None:
+        chunks.append(pcm)
+
+    await play_remote_audio(_Remote(), play)
+    assert len(chunks) >= 49
+    assert {len(c) for c in chunks} == {CHUNK_BYTES}
+    assert chunks[10][:2] == b"\x10\x10"

@@ -1,0 +1,146 @@
+"""Worker processes: whatever happens in one, the daemon knows and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from kioskd.errors import (
+    DeviceError,
+    DocumentError,
+    DocumentFault,
+    Reason,
+    WorkerDied,
+    WorkerStalled,
+)
+from kioskd.runtime.shared import SLOTS, SharedRing
+from kioskd.runtime.worker import DeviceWorker, Worker
+
+TARGET = "tests.unit.subjects:Subject"
+
+
+@pytest.fixture
+async def events() -> list[object]:
+    return []
+
+
+@pytest.fixture
+async def worker(events: list[object]) -> AsyncIterator[Worker]:
+    one = Worker("test", TARGET, {"base": 40}, on_event=events.append)
+    yield one
+    await one.stop()
+
+
+async def test_a_call_returns_its_result(worker: Worker) -> None:
+    assert await worker.call("add", number=2, timeout=10) == 42
+
+
+async def test_calls_from_many_tasks_are_answered_each(worker: Worker) -> None:
+    results = await asyncio.gather(*(worker.call("add", number=n, timeout=10) for n in range(20)))
+    assert results == [40 + n for n in range(20)]
+
+
+async def test_errors_arrive_as_they_were_raised(worker: Worker) -> None:
+    with pytest.raises(DeviceError) as jam:
+        await worker.call("jam", timeout=10)
+    assert (jam.value.reason, jam.value.detail) == (Reason.PAPER_JAM, "tray 1")
+    with pytest.raises(DocumentError) as refused:
+        await worker.call("refuse", timeout=10)
+    assert refused.value.fault is DocumentFault.ENCRYPTED
+
+
+async def test_a_crash_is_told_and_the_next_call_finds_a_new_process(worker: Worker) -> None:
+    before = await worker.call("pid", timeout=10)
+    with pytest.raises(WorkerDied):
+        await worker.call("abort", timeout=10)
+    assert await worker.call("pid", timeout=10) != before
+    assert not psutil.pid_exists(before)
+
+
+async def test_a_worker_killed_while_idle_is_replaced() -> None:
+    died = asyncio.Event()
+    worker = Worker("test", TARGET, {"base": 0}, on_death=died.set)
+    try:
+        before = await worker.call("pid", timeout=10)
+        os.kill(before, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await died.wait()
+        assert await worker.call("pid", timeout=10) != before
+    finally:
+        await worker.stop()
+
+
+async def test_a_hang_is_ended_and_the_next_call_finds_a_new_process(worker: Worker) -> None:
+    before = await worker.call("pid", timeout=10)
+    with pytest.raises(WorkerStalled):
+        await worker.call("hang", timeout=0.2)
+    assert await worker.call("pid", timeout=10) != before
+    assert not psutil.pid_exists(before)
+
+
+async def test_no_progress_is_a_hang(worker: Worker) -> None:
+    with pytest.raises(WorkerStalled):
+        await worker.call("until_cancelled", timeout=60, stall=0.2)
+
+
+async def test_a_cancelled_call_stops_and_keeps_its_process(
+    worker: Worker, events: list[object]
+) -> None:
+    before = await worker.call("pid", timeout=10)
+    started = asyncio.Event()
+    call = asyncio.create_task(
+        worker.call("until_cancelled", timeout=60, on_progress=lambda _: started.set())
+    )
+    await started.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await worker.call("pid", timeout=10) == before
+    assert events == ["stopped cleanly"]
+
+
+async def test_events_come_in_order(worker: Worker, events: list[object]) -> None:
+    for word in ("a", "b", "c"):
+        await worker.call("say", word=word, timeout=10)
+    assert events == ["a", "b", "c"]
+
+
+async def test_a_device_worker_raises_device_errors_only() -> None:
+    worker = DeviceWorker("test", TARGET, {"base": 0})
+    try:
+        with pytest.raises(DeviceError) as crashed:
+            await worker.call("abort", timeout=10)
+        assert crashed.value.reason is Reason.CRASHED
+        with pytest.raises(DeviceError) as hung:
+            await worker.call("hang", timeout=0.2)
+        assert hung.value.reason is Reason.NO_ANSWER
+    finally:
+        await worker.stop()
+
+
+async def test_nothing_is_left_after_stop() -> None:
+    worker = Worker("test", TARGET, {"base": 0})
+    pid = await worker.call("pid", timeout=10)
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    await worker.stop()
+    assert not psutil.pid_exists(pid)
+    assert len(asyncio.all_tasks()) == 1
+    assert len(os.listdir("/proc/self/fd")) < descriptors  # noqa: PTH208
+
+
+def test_a_ring_never_gives_a_torn_item() -> None:
+    ring = SharedRing.create(4)
+    try:
+        for number in range(SLOTS + 1):
+            ring.write(number, bytes([number] * 4))
+        assert ring.read(0, 4) is None  # overwritten by the last
+        assert ring.read(SLOTS, 4) == bytes([SLOTS] * 4)
+        with pytest.raises(ValueError, match="do not fit"):
+            ring.write(0, bytes(5))
+    finally:
+        ring.close()
