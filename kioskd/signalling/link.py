@@ -14,9 +14,9 @@ import random
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 import structlog
@@ -24,6 +24,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 KEEPALIVE_S: Final = 15
 """A frozen broker is noticed after about twice this."""
@@ -143,36 +145,49 @@ class Link:
         away_since: float | None = None
         while True:
             try:
-                if await self._session():
-                    wait, away_since = self._back_off_s[0], None
-            except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
+                await self._session()
+            except (aiomqtt.MqttError, OSError, TimeoutError) as error:
                 if self.online:
                     wait, away_since = self._back_off_s[0], None
                 if away_since is None:  # once per outage
                     away_since = time.monotonic()
-                    log.warning("broker.lost", error=repr(group.exceptions[0]))
+                    log.warning("broker.lost", error=repr(error))
             finally:
                 self._set_online(False)
             await asyncio.sleep(random.uniform(0.1, wait))  # noqa: S311  (not a secret)
             wait = min(wait * 2, self._back_off_s[1])
 
-    async def _session(self) -> bool:
+    async def _session(self) -> None:
+        """Serve one connection; ends by an error only."""
         client = self._client()
         try:
             async with client:
                 watched = () if self._watched is None else (self._watched,)
                 for topic in (*self._subscriptions, *watched):
-                    await client.subscribe(topic, qos=1)
+                    await _firmly(client.subscribe(topic, qos=1))
                 for message in self._on_connected():
                     await self._send(client, message, message.expiry_s)
                 self._set_online(True)
                 log.info("broker.connected", host=self._address.host, port=self._address.port)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._receive(client), name="broker receive")
-                    group.create_task(self._transmit(client), name="broker transmit")
+                await self._serve(client)
         finally:
             _reap(client)
-        return True
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        # No TaskGroup: before Python 3.13 it leaves its parent's cancelling() raised after a
+        # child's error, and _firmly goes by that.
+        tasks = [
+            asyncio.create_task(self._receive(client), name="broker receive"),
+            asyncio.create_task(self._transmit(client), name="broker transmit"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
     def _client(self) -> aiomqtt.Client:
         """Make a client for one connection; a used one would replay paho's own queue."""
@@ -207,9 +222,9 @@ class Link:
             queued = self._outbox[0]
             match queued.what:
                 case Watch(topic):
-                    await client.subscribe(topic, qos=1)
+                    await _firmly(client.subscribe(topic, qos=1))
                 case Unwatch(topic):
-                    await client.unsubscribe(topic)
+                    await _firmly(client.unsubscribe(topic))
                 case Message(expiry_s=None) as message:
                     await self._send(client, message, None)
                 case Message(expiry_s=int(expiry_s)) as message:
@@ -224,19 +239,35 @@ class Link:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
-        await client.publish(
-            message.topic,
-            message.payload,
-            qos=1,
-            retain=message.retain,
-            properties=properties,
-            timeout=PUBLISH_S,
+        await _firmly(
+            client.publish(
+                message.topic,
+                message.payload,
+                qos=1,
+                retain=message.retain,
+                properties=properties,
+                timeout=PUBLISH_S,
+            )
         )
 
     def _set_online(self, online: bool) -> None:
         if online != self.online:
             self.online = online
             self._on_change(online)
+
+
+async def _firmly(work: Coroutine[Any, Any, T]) -> T:
+    """Await a call of aiomqtt's so that a cancellation of ours is never lost in it.
+
+    aiomqtt waits by asyncio.wait_for, which before Python 3.12 swallows a cancellation that
+    comes at the moment the answer does (python/cpython#86296): the session would then go on
+    for ever after its connection or its owner has gone.
+    """
+    result = await work
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return result
 
 
 def _reap(client: aiomqtt.Client) -> None:
