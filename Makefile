@@ -48,8 +48,8 @@ lint: ## Check the Python code: style, format, types, layers
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 
-web-check: ## Check the web pages: types and style
-	cd $(WEB) && npm run --silent check
+web-check: ## Check the web pages: types, style, tests
+	cd $(WEB) && npm run --silent check && npm run --silent test
 
 pytest: ## Run the tests only
 	$(BIN)/pytest $(PYTEST_ARGS)

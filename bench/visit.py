@@ -91,11 +91,13 @@ async def seconds(work: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def run(*command: str) -> None:
-    """Run a command and wait for its end."""
+    """Run a command; a peer that fails is no peer, so its exit code must be 0."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
-    await process.wait()
+    _, errors = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]}: {errors.decode().strip()}")
 
 
 async def cost(pid: int) -> tuple[float, float]:

@@ -5,90 +5,20 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pikepdf
 import psutil
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from kioskd.control import client
 from kioskd.hal.device import DeviceState
 from tests.e2e import stage
+from tests.e2e.conftest import LONG_MS, Scenery, in_call, moving_counters, sign_in
 from tests.e2e.sound import heard_at_speaker, heard_in_page, play_into_microphone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-
-LONG_MS = 30_000
-
-
-@dataclass
-class Scenery:
-    """A demo with real stacks, the resident's page and a signed-in agent's."""
-
-    demo: stage.Demo
-    screen: Page
-    agent: Page
-    agent_browser: Browser
-
-
-async def sign_in(page: Page, address: str, name: str) -> None:
-    await page.goto(address)
-    await page.get_by_test_id("signin-name").fill(name)
-    await page.get_by_test_id("service-caf").check()
-    await page.get_by_test_id("signin-submit").click()
-
-
-@pytest.fixture
-async def scenery() -> AsyncIterator[Scenery]:
-    stage.ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    with stage.stage_folder() as folder:
-        async with (
-            stage.demo(folder / "demo", "--real") as demo,
-            async_playwright() as playwright,
-        ):
-            media = await asyncio.to_thread(stage.agent_media, folder)
-            agent_browser = await stage.chromium(playwright, *media)
-            screen_browser = await stage.chromium(playwright)
-            agent = await agent_browser.new_page(
-                viewport={"width": 1280, "height": 720}, locale="fr-FR"
-            )
-            screen = await screen_browser.new_page(viewport={"width": 1920, "height": 1080})
-            await screen.goto(demo.screen)
-            await sign_in(agent, demo.agent, "Léa")
-            try:
-                yield Scenery(demo, screen, agent, agent_browser)
-            finally:
-                for page, name in ((agent, "agent"), (screen, "screen")):
-                    if not page.is_closed():
-                        await page.screenshot(path=stage.ARTEFACTS / f"{name}-last.png")
-                await agent_browser.close()
-                await screen_browser.close()
-
-
-async def in_call(scenery: Scenery) -> None:
-    screen, agent = scenery.screen, scenery.agent
-    await screen.get_by_test_id("service-caf").click()
-    await expect(screen.locator("body")).to_have_attribute("data-scene", "waiting")
-    await expect(screen.get_by_test_id("place")).to_be_visible()
-    await agent.get_by_test_id("take").first.click()
-    await expect(screen.locator("body")).to_have_attribute("data-scene", "talking", timeout=LONG_MS)
-    await expect(agent.get_by_test_id("call-state")).to_have_attribute(
-        "data-state", "talking", timeout=LONG_MS
-    )
-
-
-async def moving_counters(page: Page, selector: str) -> list[int]:
-    """Return frame counters read from the picture at `selector` until three differ."""
-    seen: list[int] = []
-    async with asyncio.timeout(20):
-        while len(set(seen)) < 3:
-            number, _ = await stage.strip(page, selector)
-            seen.append(number)
-            await page.evaluate("() => new Promise(requestAnimationFrame)")
-    return seen
 
 
 async def test_one_whole_visit(scenery: Scenery, tmp_path: Path) -> None:

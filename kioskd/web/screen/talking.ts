@@ -8,6 +8,7 @@ import { hangUp } from "./scenes";
 import type { Say, View } from "./view";
 
 const NEEDED = ["camera", "microphone", "speaker"];
+const UNUSABLE = ["absent", "failed"];
 const VOLUME_STEP = 0.1;
 
 export function talking(view: View, say: Say): Node[] {
@@ -59,8 +60,7 @@ function notices(view: View, say: Say): HTMLElement[] {
   if (!view.agent_media.video) shown.push(notice("agent-no-picture", "agent-picture-notice"));
   if (!view.agent_media.audio) shown.push(notice("agent-muted", "agent-sound-notice"));
   for (const device of view.devices) {
-    const troubled = device.state === "absent" || device.state === "failed";
-    if (troubled && NEEDED.includes(device.kind)) {
+    if (UNUSABLE.includes(device.state) && NEEDED.includes(device.kind)) {
       shown.push(notice(`device-${device.kind}`, `${device.kind}-notice`));
     }
   }
@@ -69,12 +69,15 @@ function notices(view: View, say: Say): HTMLElement[] {
 
 function controls(view: View, say: Say): HTMLElement {
   const { microphone_on: audio, camera_on: video } = view;
+  const scanner = view.devices.find((one) => one.kind === "scanner");
   const volume = (step: number) =>
     Math.round(Math.min(1, Math.max(0, view.volume + step)) * 100) / 100;
   return el(
     "nav",
     { class: "controls", "aria-label": say("controls") },
-    view.scan === null &&
+    scanner !== undefined &&
+      !UNUSABLE.includes(scanner.state) &&
+      view.scan === null &&
       view.print === null &&
       button({
         label: say("show-paper"),
