@@ -56,6 +56,8 @@ class Reason(StrEnum):
     DISK_FULL = "disk-full"
     OFFLINE = "offline"
     REJECTED = "rejected"
+    FLAPPING = "flapping"
+    LEFT_OUT = "left-out"
     # paper
     NO_PAPER = "no-paper"
     PAPER_OUT = "paper-out"
@@ -63,6 +65,16 @@ class Reason(StrEnum):
     COVER_OPEN = "cover-open"
     INK_LOW = "ink-low"
     INK_OUT = "ink-out"
+    OUTPUT_FULL = "output-full"
+    JOB_LOST = "job-lost"
+    WARMING_UP = "warming-up"
+    # picture and sound
+    FROZEN = "frozen"
+    BLACK = "black"
+    COVERED = "covered"
+    SLOW = "slow"
+    SILENT = "silent"
+    NO_ECHO_CANCELLER = "no-echo-canceller"
 
 
 class DeviceError(KioskError):

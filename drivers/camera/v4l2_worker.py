@@ -76,7 +76,7 @@ class V4l2Worker:
             container.close()
             raise DeviceError(Reason.WRONG_FORMAT, "{} {}x{}".format(*found))
         self._container = container
-        return round(video.average_rate) if video.average_rate else self._fps
+        return round(float(video.average_rate)) if video.average_rate else self._fps
 
     def stream(self) -> None:
         """Hand on pictures until cancelled; `progress` tells [number, captured_at] of each."""

@@ -37,6 +37,43 @@ _KIND_NUMBER: Final = {
     DeviceKind.PANEL: 6,
 }
 
+_REASON_NUMBER: Final = {
+    Reason.NOT_CONFIGURED: 0,
+    Reason.NOT_FOUND: 1,
+    Reason.UNPLUGGED: 2,
+    Reason.PERMISSION: 3,
+    Reason.BUSY: 4,
+    Reason.NO_ANSWER: 5,
+    Reason.CRASHED: 6,
+    Reason.IO_ERROR: 7,
+    Reason.WRONG_FORMAT: 8,
+    Reason.PROTOCOL: 9,
+    Reason.UNSUPPORTED: 10,
+    Reason.CANCELLED: 11,
+    Reason.OUT_OF_MEMORY: 12,
+    Reason.DISK_FULL: 13,
+    Reason.OFFLINE: 14,
+    Reason.REJECTED: 15,
+    Reason.NO_PAPER: 16,
+    Reason.PAPER_OUT: 17,
+    Reason.PAPER_JAM: 18,
+    Reason.COVER_OPEN: 19,
+    Reason.INK_LOW: 20,
+    Reason.INK_OUT: 21,
+    Reason.FLAPPING: 22,
+    Reason.LEFT_OUT: 23,
+    Reason.OUTPUT_FULL: 24,
+    Reason.JOB_LOST: 25,
+    Reason.WARMING_UP: 26,
+    Reason.FROZEN: 27,
+    Reason.BLACK: 28,
+    Reason.COVERED: 29,
+    Reason.SLOW: 30,
+    Reason.SILENT: 31,
+    Reason.NO_ECHO_CANCELLER: 32,
+}
+"""The last two digits of a finding's id: printed on paper, so never given to another reason."""
+
 _ACTIONS: Final = {
     Reason.NOT_FOUND: "Check that it is plugged in and switched on, and its name in kioskd.toml.",
     Reason.UNPLUGGED: "Plug it in again; kioskd finds it by itself.",
@@ -52,15 +89,23 @@ _ACTIONS: Final = {
     Reason.INK_LOW: "Have a new cartridge at hand.",
     Reason.INK_OUT: "Put a new cartridge in.",
     Reason.OFFLINE: "Check its network or USB cable and its power.",
+    Reason.OUTPUT_FULL: "Take the sheets out of the output tray.",
+    Reason.FLAPPING: "Its cable or its power comes and goes: change the cable, the port, the hub.",
+    Reason.LEFT_OUT: "kioskd failed to start with it: unplug it, restart kioskd, then replace it.",
+    Reason.FROZEN: "Unplug it and plug it in again; if it freezes again, replace it.",
+    Reason.BLACK: "Check the lens's shutter; unplug it and plug it in again.",
+    Reason.COVERED: "Uncover the lens.",
+    Reason.SLOW: "It is dark at the kiosk: more light on the resident's face.",
+    Reason.SILENT: "Check its mute switch, its cable and its level (pavucontrol).",
+    Reason.NO_ECHO_CANCELLER: "Load PipeWire's echo canceller: see systemd/README.md.",
 }
 _DEFAULT_ACTION: Final = "Look at the log: journalctl -u kioskd"
 
 
 def device_finding(kind: DeviceKind, reason: Reason, detail: str) -> Finding:
     """Describe a device that cannot be used or is degraded."""
-    number = list(Reason).index(reason)
     return Finding(
-        id=f"KSK-{_KIND_NUMBER[kind]}{number:02d}",
+        id=f"KSK-{_KIND_NUMBER[kind]}{_REASON_NUMBER[reason]:02d}",
         severity=Severity.DEGRADED,
         title=f"{kind.value}: {reason.value}",
         cause=detail or reason.value,

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kioskd.diagnostics.findings import device_finding
+from kioskd.errors import Reason
+from kioskd.hal.device import DeviceKind
+
 CONFIG = Path(__file__).parents[2] / "config"
 
 
@@ -66,3 +70,8 @@ def test_wrong_usage_exits_3() -> None:
 def test_the_schema_is_json_and_names_the_devices() -> None:
     schema = json.loads(kioskctl("config", "schema").stdout)
     assert {"camera", "printer", "services"} <= schema["properties"].keys()
+
+
+def test_every_reason_of_every_device_has_an_id_of_its_own() -> None:
+    ids = {device_finding(kind, reason, "").id for kind in DeviceKind for reason in Reason}
+    assert len(ids) == len(DeviceKind) * len(Reason)
