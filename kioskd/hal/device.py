@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -60,6 +61,10 @@ class Device(ABC):
     """
 
     kind: ClassVar[DeviceKind]
+
+    look_again: Callable[[], None] = staticmethod(lambda: None)
+    """Set by who watches the device; a driver calls it, on the loop, when it has noticed that
+    `check` may answer otherwise than before (plugged, unplugged, a stream that ended)."""
 
     @property
     @abstractmethod

@@ -52,6 +52,8 @@ class Supervised(Generic[D]):
         self._check_every_s = check_every_s
         self._lease = asyncio.Lock()
         self._poke = asyncio.Event()
+        self._seen: tuple[Reason, str] | None = None
+        device.look_again = self.poke
 
     @property
     def kind(self) -> str:
@@ -99,7 +101,8 @@ class Supervised(Generic[D]):
             finally:
                 if not self._keep_open:
                     await self.device.close()
-                if self.health.state is DeviceState.BUSY:
+                    self._seen = None
+                if self.health.state in (DeviceState.BUSY, DeviceState.DEGRADED):
                     self._publish(DeviceHealth(DeviceState.READY))
                 self.poke()
 
@@ -108,6 +111,18 @@ class Supervised(Generic[D]):
         state = DeviceState.ABSENT if error.reason in _ABSENT else DeviceState.FAILED
         if error.reason not in (Reason.CANCELLED, Reason.BUSY):
             self._publish(DeviceHealth(state, error.reason, error.detail))
+
+    def observe(self, reason: Reason | None, detail: str = "") -> None:
+        """Publish what a user of the device sees wrong with it while it works; None heals.
+
+        It holds over checks that find the device ready, until the device is closed.
+        """
+        self._seen = None if reason is None else (reason, detail)
+        if self.health.state.usable:
+            busy = self._lease.locked()
+            self._publish(DeviceHealth(DeviceState.BUSY if busy else DeviceState.READY))
+            if reason is None:
+                self.poke()  # the device itself may have something to say
 
     async def _look(self) -> bool:
         try:
@@ -132,6 +147,8 @@ class Supervised(Generic[D]):
         return True
 
     def _publish(self, health: DeviceHealth) -> None:
+        if self._seen is not None and health.state in (DeviceState.READY, DeviceState.BUSY):
+            health = DeviceHealth(DeviceState.DEGRADED, *self._seen)
         old = self.health
         if (health.state, health.reason) == (old.state, old.reason):
             return
