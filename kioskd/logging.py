@@ -2,16 +2,73 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import queue
 import sys
+import threading
+from typing import Final, TextIO
 
 import structlog
+
+LINES: Final = 10_000
+"""Lines that may wait for a log that is not read; what comes then is dropped."""
+LAST_WORDS_S: Final = 1.0
+"""How long the end of the process waits for the log to be taken."""
+
+
+class PatientStream:
+    """A text stream that never makes its writer wait: a thread of its own writes to `target`.
+
+    A journal that hangs blocks whoever writes to it; without this it would hold up the
+    event loop, and with it the call. `dropped` counts the writes that were lost.
+    """
+
+    def __init__(self, target: TextIO, lines: int = LINES) -> None:
+        self.dropped = 0
+        self._target = target
+        self._waiting: queue.Queue[str | None] = queue.Queue(lines)
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> int:
+        """Queue `text` and return at once."""
+        try:
+            self._waiting.put_nowait(text)
+        except queue.Full:
+            self.dropped += 1
+        return len(text)
+
+    def flush(self) -> None:
+        """Return at once."""
+
+    def close(self, timeout: float = LAST_WORDS_S) -> None:
+        """Write what waits, for `timeout` seconds at the most; later writes are lost."""
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            text = self._waiting.get()
+            ended = text is None
+            try:
+                self._target.write(text or "")
+                if ended or self._waiting.empty():
+                    self._target.flush()
+            except OSError:
+                self.dropped += 1  # the reader has gone, or its disk is full: it may come back
 
 
 def configure(*, verbose: bool = False) -> None:
     """Set up structlog, and the standard library's logging through it, to standard error."""
     level = logging.DEBUG if verbose else logging.INFO
     terminal = sys.stderr.isatty()
+    stream: TextIO = PatientStream(sys.stderr)  # type: ignore[assignment]  # what print() needs
+    atexit.register(stream.close)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     )
@@ -27,10 +84,10 @@ def configure(*, verbose: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s")
     # These say at warning level what our own events say better.
     for name in ("aioice", "aiortc", "libav", "mqtt"):
         logging.getLogger(name).setLevel(logging.ERROR)

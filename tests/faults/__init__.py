@@ -1,0 +1,1 @@
+"""Faults in the real stacks, and what must hold all the same."""

@@ -1,0 +1,367 @@
+"""A kiosk in the middle of real stacks, each of which can be broken and mended.
+
+Everything around the daemon (broker, CUPS, PipeWire, panel, pages) belongs to the rig and
+not to the daemon, so that either can die alone. The daemon is a process of its own, started
+as on a kiosk: `kioskd run --config`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import psutil
+from playwright.async_api import Browser, async_playwright
+
+from kioskd.app.run import WEB_ROOT
+from kioskd.control.api import DeviceStatus, Status
+from kioskd.hal.device import DeviceKind
+from kioskd.hal.microphone import SAMPLE_RATE
+from kioskd.runtime.children import Child
+from kioskd.settings import read_toml
+from kioskd.simulation.agent_pages import AgentPages
+from kioskd.simulation.broker import EmbeddedBroker, free_port
+from kioskd.simulation.cups import PrivateCups
+from kioskd.simulation.pipewire import PrivatePipewire
+from kioskd.simulation.sane import write_sane_config
+from kioskd.visit.words import Scene
+from tests.contract.panel_emulator import PanelEmulator
+from tests.e2e import stage
+from tests.e2e.conftest import sign_in
+from tests.faults.people import Agent, Resident
+from tests.faults.relay import Relay
+
+ROOT = Path(__file__).parents[2]
+LOG = ROOT / "build" / "faults"
+_FORMAT = f"--raw --format=s16le --rate={SAMPLE_RATE} --channels=1"
+READY_S = 40.0
+STOP_S = 15.0
+LOOK_S = 0.05
+
+_CONFIG = """
+services_file = "{services}"
+[kiosk]
+id = "faults-1"
+name = "Mairie"
+town = "Exempleville"
+[broker]
+host = "{broker_host}"
+port = {broker_port}
+tls = false
+[screen]
+port = {screen_port}
+[documents]
+spool = "{folder}/spool"
+[control]
+socket = "{folder}/control.sock"
+[camera]
+{camera}
+[microphone]
+driver = "pipewire"
+source = "{source}"
+[speaker]
+driver = "pipewire"
+sink = "{sink}"
+[scanner]
+driver = "sane"
+device = "{scanner}"
+config_dir = "{folder}/sane"
+[printer]
+driver = "cups"
+queue = "{queue}"
+server = "{server}"
+[panel]
+driver = "serial"
+device = "{panel}"
+"""
+
+
+@dataclass
+class Rig:
+    """The stacks and the daemon; made by `rig`."""
+
+    folder: Path
+    broker: EmbeddedBroker
+    relay: Relay
+    cups: PrivateCups
+    sound: PrivatePipewire
+    tone: Tone
+    panel: PanelEmulator
+    resident: Resident
+    agent: Agent
+    browser: Browser
+    screen_port: int
+    environment: dict[str, str] = field(default_factory=dict)
+    process: Process | None = None
+    status: Status | None = None
+    slowest_answer_s: float = 0.0
+    _session: aiohttp.ClientSession | None = None
+
+    # -- the daemon ---------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    async def start(self, **environment: str) -> float:
+        """Start the daemon; return the seconds until it was ready."""
+        started = time.monotonic()
+        with (LOG / "kioskd.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "kioskd", "run", "--verbose"),
+                *("--config", str(self.folder / "kioskd.toml")),
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, **self.sound.env, **self.environment, **environment},
+                start_new_session=True,
+            )
+        await self.until("an answer", lambda rig: rig.status is not None, READY_S)
+        return time.monotonic() - started
+
+    async def kill(self) -> None:
+        """Kill the daemon and whatever would be left of it."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        self.process = self.status = None
+
+    async def stop(self) -> None:
+        """Stop the daemon as systemd does."""
+        assert self.process is not None
+        self.process.terminate()
+        async with asyncio.timeout(STOP_S):
+            await self.process.wait()
+        self.process = self.status = None
+
+    def worker(self, kind: str) -> psutil.Process:
+        """Return the process of a device's worker (camera, scanner, printer)."""
+        (found,) = self.workers(kind)
+        return found
+
+    def workers(self, kind: str) -> list[psutil.Process]:
+        """Return the living processes that serve a kind of device."""
+        found = []
+        for one in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if any(f"drivers.{kind}." in part for part in one.cmdline()):
+                    found.append(one)
+        return found
+
+    # -- what it says of itself -----------------------------------------------------
+
+    async def look(self) -> Status | None:
+        """Ask the daemon for its status; None when it does not answer within 5 s."""
+        if self._session is None:
+            connector = aiohttp.UnixConnector(str(self.folder / "control.sock"), limit=2)
+            limit = aiohttp.ClientTimeout(total=5)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=limit)
+        asked = time.monotonic()
+        try:
+            async with self._session.get("http://kioskd/status") as answer:
+                self.status = Status.model_validate_json(await answer.text())
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            self.status = None
+        else:
+            self.slowest_answer_s = max(self.slowest_answer_s, time.monotonic() - asked)
+        return self.status
+
+    async def until(self, what: str, true: Callable[[Rig], bool], seconds: float = 20.0) -> float:
+        """Look until `true` holds; return the seconds it took, fail after `seconds`.
+
+        What does not concern the daemon's status is looked at also while it is silent.
+        """
+        started = time.monotonic()
+        while True:
+            status = await self.look()
+            with contextlib.suppress(AssertionError):  # `device` while there is no status
+                if true(self):
+                    return time.monotonic() - started
+            told = status.model_dump_json() if status else "no answer"
+            assert time.monotonic() < started + seconds, f"not {what} in {seconds} s: {told}"
+            if self.process is not None and self.process.returncode is not None:
+                raise AssertionError(f"not {what}: the daemon ended, see {LOG}/kioskd.log")
+            await asyncio.sleep(LOOK_S)
+
+    def device(self, kind: DeviceKind) -> DeviceStatus:
+        """Return what the last look said of a device."""
+        assert self.status is not None
+        return next(one for one in self.status.devices if one.kind is kind)
+
+    async def restore(self) -> None:
+        """Make good what a row before this one has left broken."""
+        if self.process is None or self.process.returncode is not None:
+            await self.start()
+
+    # -- the talk ---------------------------------------------------------------------
+
+    async def call(self) -> None:
+        """Have a call up: the running one, or a new one."""
+        if self.talking:
+            return
+        await self.wait_in_line()
+        await self.agent.take()
+        await self.resident.until("talking", lambda view: view.scene == "talking")
+
+    @property
+    def talking(self) -> bool:
+        """True while a call is up, as the resident sees it."""
+        return self.resident.view is not None and self.resident.view.scene is Scene.TALKING
+
+    async def wait_in_line(self) -> None:
+        """Choose the CAF, from wherever the last visit left the kiosk."""
+        await self.idle()
+        await self.agent.back_to_line()
+        await self.resident.until("online", lambda view: view.online)
+        await self.resident.press("choose", service="caf")
+        await self.resident.until("waiting", lambda view: view.scene == "waiting")
+
+    async def idle(self) -> None:
+        """End what runs and go back to the choice."""
+        await self.resident.until("a page", lambda _: True)
+        assert self.resident.view is not None
+        if self.resident.view.scene in ("waiting", "connecting", "talking"):
+            await self.resident.press("hang-up")
+            await self.resident.until("ended", lambda view: view.scene == "ended")
+        while self.resident.view is None or self.resident.view.scene != "choosing":
+            await self.resident.press("back")  # it works once the visit is wiped
+            with contextlib.suppress(AssertionError):
+                await self.resident.until("choosing", lambda view: view.scene == "choosing", 1)
+
+    # -- what is left ------------------------------------------------------------------
+
+    def spooled(self) -> list[Path]:
+        """Return the files of the spool: empty outside a visit."""
+        return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
+
+    def printed(self) -> int:
+        """Return how many documents have come out of the printer."""
+        return len(list(self.cups.printed.glob("*.pdf")))
+
+
+class Tone:
+    """What the kiosk's microphone hears all the time: a tone, as long as PipeWire runs."""
+
+    def __init__(self, folder: Path, sound: PrivatePipewire) -> None:
+        self._sound = sound
+        self._file = folder / "tone.raw"
+        self._child: Child | None = None
+        seconds = np.arange(SAMPLE_RATE) / SAMPLE_RATE  # whole periods: it can be repeated
+        tone = 10_000 * np.sin(2 * np.pi * stage.KIOSK_TONE_HZ * seconds)
+        self._file.write_bytes(tone.astype("<i2").tobytes())
+
+    async def start(self) -> None:
+        """Play; also again, after PipeWire was gone."""
+        await self.stop()
+        play = f"while cat {self._file}; do :; done | pacat -d {self._sound.feed} {_FORMAT}"
+        self._child = Child("tone", ["sh", "-c", play], env={**os.environ, **self._sound.env})
+        await self._child.start()
+
+    async def stop(self) -> None:
+        """Be silent."""
+        if self._child is not None:
+            await self._child.stop()
+            self._child = None
+
+
+def _write_config(folder: Path, values: Mapping[str, Any]) -> None:
+    (folder / "kioskd.toml").write_text(_CONFIG.format(folder=folder, **values))
+    services = (ROOT / "config" / "services.toml").read_text()
+    (folder / "services.toml").write_text(
+        services.replace("\n[[services]]\n", "\n[[services]]\nalways_open = true\n")
+    )
+
+
+@contextlib.asynccontextmanager
+async def rig() -> AsyncIterator[Rig]:
+    """Make all of it and start the daemon."""
+    LOG.mkdir(parents=True, exist_ok=True)
+    (LOG / "kioskd.log").unlink(missing_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(stage.stage_folder())
+        for name in ("broker", "cups", "sane", "pw"):
+            (folder / name).mkdir()
+        broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker"))
+        relay = await stack.enter_async_context(Relay(broker.port))
+        cups = await stack.enter_async_context(PrivateCups(folder / "cups"))
+        sound = await stack.enter_async_context(PrivatePipewire(folder / "pw"))
+        panel = PanelEmulator()
+        stack.callback(panel.unplug)
+        write_sane_config(folder / "sane")
+        screen_port = free_port()
+        values = {
+            "services": folder / "services.toml",
+            "broker_host": relay.address[0],
+            "broker_port": relay.address[1],
+            "screen_port": screen_port,
+            "camera": 'driver = "fake"',
+            "source": sound.source,
+            "sink": sound.sink,
+            "scanner": "test:0",
+            "queue": cups.queue,
+            "server": cups.server,
+            "panel": panel.device,
+        }
+        _write_config(folder, values)
+        pages = await stack.enter_async_context(
+            AgentPages(WEB_ROOT / "agent", _agent_config(folder, broker))
+        )
+        playwright = await stack.enter_async_context(async_playwright())
+        media = await asyncio.to_thread(stage.agent_media, folder)
+        browser = await stage.chromium(playwright, *media)
+        stack.push_async_callback(browser.close)
+        page = await browser.new_page(viewport={"width": 1280, "height": 720}, locale="fr-FR")
+        await sign_in(page, pages.url, "Léa")
+        resident = await stack.enter_async_context(Resident(f"http://127.0.0.1:{screen_port}/"))
+        tone = await asyncio.to_thread(Tone, folder, sound)
+        stack.push_async_callback(tone.stop)
+        await tone.start()
+        one = Rig(
+            folder=folder,
+            broker=broker,
+            relay=relay,
+            cups=cups,
+            sound=sound,
+            tone=tone,
+            panel=panel,
+            resident=resident,
+            agent=Agent(page),
+            browser=browser,
+            screen_port=screen_port,
+        )
+        stack.push_async_callback(one.kill)
+        await one.start()
+        try:
+            yield one
+        finally:
+            if one._session is not None:
+                await one._session.close()
+
+
+def _agent_config(folder: Path, broker: EmbeddedBroker) -> dict[str, Any]:
+    services = read_toml(folder / "services.toml")["services"]
+    return {
+        "broker": f"ws://127.0.0.1:{broker.websocket_port}/mqtt",
+        "username": None,
+        "password": None,
+        "services": [{key: one[key] for key in ("id", "name", "colour")} for one in services],
+        "ice_servers": [],
+    }
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Write the measured table where `make faults` finds it."""
+    (LOG / "faults.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False))
