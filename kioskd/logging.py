@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import queue
 import sys
@@ -44,11 +45,9 @@ class PatientStream:
 
     def close(self, timeout: float = LAST_WORDS_S) -> None:
         """Write what waits, for `timeout` seconds at the most; later writes are lost."""
-        try:
-            self._waiting.put_nowait(None)
-        except queue.Full:
-            return
-        self._thread.join(timeout)
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout)
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         ended = False
@@ -61,6 +60,8 @@ class PatientStream:
                     self._target.flush()
             except OSError:
                 self.dropped += 1  # the reader has gone, or its disk is full: it may come back
+            except ValueError:
+                return  # somebody has closed the target
 
 
 def configure(*, verbose: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 from kioskd.logging import PatientStream
 
@@ -18,8 +19,8 @@ def test_a_log_that_nobody_reads_does_not_block() -> None:
             stream.write("x" * (FULL // 100))
         assert stream.dropped > 0
         stream.close(timeout=0.01)  # nor does the end
-        source.close()  # lets the thread go: its write fails
-        stream.close()
+        source.close()  # lets the thread go: its writes fail
+        stream.close(timeout=10)
 
 
 def test_what_is_written_arrives_in_order() -> None:
@@ -35,7 +36,7 @@ def test_what_is_written_arrives_in_order() -> None:
 
 
 def test_a_full_disk_is_survived() -> None:
-    target = open("/dev/full", "w")  # noqa: SIM115  (its closing fails as its writing does)
+    target = Path("/dev/full").open("w")  # noqa: SIM115  (its closing fails as its writing does)
     stream = PatientStream(target)
     stream.write("lost\n")
     stream.close()
