@@ -14,8 +14,9 @@ PRINTER ?=
 REAL ?=
 CONFIG ?= /etc/kioskd/kioskd.toml
 PYTEST_ARGS ?=
+FAULTS_ARGS ?=
 
-.PHONY: help setup demo run web test lint web-check pytest bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +54,9 @@ web-check: ## Check the web pages: types, style, tests
 
 pytest: ## Run the tests only
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+faults: ## Inject every fault of the matrix into the real stacks (FAULTS_ARGS= for pytest, as in -k printer)
+	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
 
 bench: ## Measure a visit
 	$(BIN)/python -m bench.visit

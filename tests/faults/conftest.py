@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.faults import rig as rigs
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without `make faults` only the quick rows run."""
+    if os.environ.get("KIOSKD_FAULTS") == "all":
+        return
+    items[:] = [
+        one
+        for one in items
+        if one.path.parent != HERE or one.get_closest_marker("quick") is not None
+    ]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import resource
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
-
-import psutil
 
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.visit.words import PrintStage, ScanStage, Scene
-from tests.e2e import stage
 from tests.faults.relay import Line
 from tests.faults.rig import Rig
 
@@ -29,6 +28,8 @@ class Sight:
 
     what: str
     true: Callable[[Rig], bool]
+    holds_s: float = 0.0
+    """How long it must stay true from the first look on."""
 
 
 async def nothing(_: Rig) -> None:
@@ -57,6 +58,11 @@ def device(kind: DeviceKind, state: DeviceState, *reasons: Reason) -> Sight:
             rig.device(kind).state is state and (not reasons or rig.device(kind).reason in reasons)
         ),
     )
+
+
+def lasting(sight: Sight, seconds: float) -> Sight:
+    """The same, and it stays so: while the fault lasts nothing gets worse."""
+    return replace(sight, what=f"{sight.what}, for {seconds:g} s", holds_s=seconds)
 
 
 def scan(stage_: ScanStage, *reasons: Reason | DocumentFault, pages: int | None = None) -> Sight:
@@ -96,6 +102,7 @@ def scene(*scenes: Scene) -> Sight:
     )
 
 
+DEAD = Sight("the screen's page has lost the daemon", lambda rig: rig.resident.view is None)
 HEALTHY = Sight(
     "all well",
     lambda rig: (
@@ -108,10 +115,28 @@ OFFLINE = Sight(
     "no broker, told on the screen",
     lambda rig: rig.resident.view is not None and not rig.resident.view.online,
 )
-NOT_TOUCHED = Sight("nothing: all well", HEALTHY.true)
+NOT_TOUCHED = Sight("nothing: all well", HEALTHY.true, holds_s=4.0)
+
+
+async def until_seen(rig: Rig, sight: Sight, seconds: float = 30) -> float:
+    """Wait for something to be seen; return after how many seconds it was."""
+    took = await rig.until(sight.what, sight.true, seconds)
+    if sight.holds_s:
+        await rig.holds(sight.what, sight.true, sight.holds_s)
+    return took
 
 
 # -- processes ---------------------------------------------------------------------------
+
+
+async def kill_daemon(rig: Rig) -> None:
+    """SIGKILL the daemon."""
+    await rig.kill()
+
+
+async def start_daemon(rig: Rig) -> None:
+    """Start the daemon again, as systemd does."""
+    await rig.start()
 
 
 def kill_worker(kind: str) -> Hand:
@@ -173,6 +198,7 @@ async def _restart_broker(rig: Rig) -> None:
 
 CUPSD: Final = _cups("cupsd")
 IPP_PRINTER: Final = _cups("ippeveprinter")
+JOURNAL: Final = Stack("journal", lambda rig: rig.machine.journal_pid, lambda rig: rig.start())
 MOSQUITTO: Final = Stack("mosquitto", lambda rig: rig.broker.pid, _restart_broker)
 
 
@@ -215,8 +241,9 @@ def line(how: Line) -> Hand:
 # -- limits of the machine -----------------------------------------------------------------
 
 
-def _highest_descriptor(pid: int) -> int:
-    return max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
+def _lowest_free_descriptor(pid: int) -> int:
+    used = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(number for number in itertools.count() if number not in used)
 
 
 def no_descriptors(rig_pid: Callable[[Rig], int]) -> tuple[Hand, Hand]:
@@ -226,8 +253,9 @@ def no_descriptors(rig_pid: Callable[[Rig], int]) -> tuple[Hand, Hand]:
     async def take(rig: Rig) -> None:
         pid = rig_pid(rig)
         kept[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        highest = _highest_descriptor(pid)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, kept[pid][1]))
+        # The limit is on the number of a new descriptor; those above it stay open.
+        lowest = _lowest_free_descriptor(pid)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, kept[pid][1]))
 
     async def give(rig: Rig) -> None:
         pid = rig_pid(rig)
@@ -247,9 +275,66 @@ def little_memory(kind: str, spare: int = 8 << 20) -> Hand:
     return do
 
 
+async def names_gone(rig: Rig) -> None:
+    """No name is known any more, and the connection that stood is cut."""
+    rig.machine.names(known=False)
+    await rig.relay.set(Line.REFUSED)
+    await rig.relay.set(Line.GOOD)
+
+
+async def names_back(rig: Rig) -> None:
+    """Names are known again."""
+    rig.machine.names(known=True)
+
+
+def clock(offset_s: float) -> Hand:
+    """Let the daemon's clock jump."""
+
+    async def do(rig: Rig) -> None:
+        rig.machine.set_clock(offset_s)
+
+    return do
+
+
+async def clock_1970(rig: Rig) -> None:
+    """Let the daemon's clock fall back to 1970, and stay there while it starts again."""
+    rig.machine.set_clock_to_1970()
+
+
+async def fill_journal(rig: Rig) -> None:
+    """Let the journal hang, full."""
+    os.kill(rig.machine.journal_pid, signal.SIGSTOP)
+    rig.machine.fill_journal()
+
+
+def fail(kind: str, error: str, *calls: str) -> tuple[Hand, Hand]:
+    """Let system calls of a device's worker fail, through ptrace; and no longer."""
+    tracer: list[asyncio.subprocess.Process] = []
+
+    async def take(rig: Rig) -> None:
+        names = ",".join(calls)
+        process = await asyncio.create_subprocess_exec(
+            *("strace", "-f", "-p", str(rig.worker(kind).pid), "-e", f"trace={names}"),
+            *("-e", f"inject={names}:error={error}"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        tracer.append(process)
+        assert process.stderr is not None
+        while b"attached" not in await process.stderr.readline():
+            assert process.returncode is None
+
+    async def give(_: Rig) -> None:
+        process = tracer.pop()
+        with contextlib.suppress(ProcessLookupError):  # it ends with what it traces
+            process.terminate()
+        await process.communicate()
+
+    return take, give
+
+
 async def fill_spool(rig: Rig) -> None:
     """Leave no room in the spool."""
-    filler = rig.folder / "spool" / "filler"
+    filler = rig.machine.spool / "filler"
     with filler.open("wb", buffering=0) as file:
         block = bytes(1 << 20)
         try:
@@ -261,122 +346,4 @@ async def fill_spool(rig: Rig) -> None:
 
 async def empty_spool(rig: Rig) -> None:
     """Give the room back."""
-    (rig.folder / "spool" / "filler").unlink(missing_ok=True)
-
-
-# -- the visit -------------------------------------------------------------------------------
-
-
-async def talking(rig: Rig) -> None:
-    """Have a call up."""
-    await rig.call()
-
-
-async def idle(rig: Rig) -> None:
-    """Have nobody at the kiosk."""
-    await rig.idle()
-
-
-async def waiting(rig: Rig) -> None:
-    """Have a resident wait for an agent."""
-    await rig.wait_in_line()
-
-
-async def asked_to_scan(rig: Rig) -> None:
-    """The agent asks for a paper; the resident has not answered."""
-    await rig.call()
-    await close_papers(rig)
-    await rig.agent.ask_scan()
-    await until_seen(rig, scan(ScanStage.ASKING))
-
-
-async def scan_page(rig: Rig) -> None:
-    """Scan one paper into the preview."""
-    await asked_to_scan(rig)
-    await rig.resident.press("scan-start")
-    await until_seen(rig, scan(ScanStage.PREVIEW))
-
-
-async def scan_again(rig: Rig) -> None:
-    """Press Scan again: the scanner works, and what was kept is still there."""
-    before = rig.resident.view.scan if rig.resident.view else None
-    kept = len(before.pages) if before else 0
-    await rig.resident.press("scan-start")
-    await until_seen(rig, scan(ScanStage.PREVIEW))
-    after = rig.resident.view.scan if rig.resident.view else None
-    assert after is not None
-    assert len(after.pages) > kept
-
-
-async def send_pages(rig: Rig) -> None:
-    """Press Send: what was kept arrives at the agent."""
-    await rig.resident.press("scan-send")
-    await until_seen(rig, scan(ScanStage.SENT))
-
-
-async def asked_to_print(rig: Rig) -> None:
-    """The agent's document lies before the resident, who has not agreed yet."""
-    await rig.call()
-    await close_papers(rig)
-    letter = rig.folder / "letter.pdf"
-    stage.make_pdf(letter, ["UN", "DEUX"])
-    await rig.agent.send(letter)
-    await until_seen(rig, paper(PrintStage.ASKING))
-
-
-async def print_again(rig: Rig) -> None:
-    """Print one document, to its end."""
-    before = rig.printed()
-    await asked_to_print(rig)
-    await rig.resident.press("print-accept")
-    await until_seen(rig, paper(PrintStage.PRINTED))
-    assert rig.printed() == before + 1
-
-
-async def close_papers(rig: Rig) -> None:
-    """Take away what lies on the screen."""
-    view = rig.resident.view
-    assert view is not None
-    if view.scan is not None:
-        over = view.scan.stage.over
-        await rig.resident.press("scan-close" if over else "scan-decline")
-        if not over:
-            await rig.resident.until("scan over", lambda v: v.scan is None or v.scan.stage.over)
-            await rig.resident.press("scan-close")
-    if view.print is not None:
-        over = view.print.stage.over
-        await rig.resident.press("print-close" if over else "print-decline")
-        if not over:
-            await rig.resident.until("print over", lambda v: v.print is None or v.print.stage.over)
-            await rig.resident.press("print-close")
-    await rig.resident.until("no papers", lambda view: view.scan is None and view.print is None)
-
-
-async def until_seen(rig: Rig, sight: Sight, seconds: float = 30) -> None:
-    """Wait for something to be seen."""
-    await rig.until(sight.what, sight.true, seconds)
-
-
-def press(action: str) -> Hand:
-    """Let the resident press something."""
-
-    async def do(rig: Rig) -> None:
-        await rig.resident.press(action)
-
-    return do
-
-
-async def new_call(rig: Rig) -> None:
-    """A new visit works, after whatever became of the last."""
-    await rig.idle()
-    await rig.call()
-
-
-def children(pid: int) -> list[psutil.Process]:
-    """Return all that a process has started and that still lives."""
-    return psutil.Process(pid).children(recursive=True)
-
-
-async def settle(seconds: float = 0.3) -> None:
-    """Give something that must NOT happen the time to happen."""
-    await asyncio.sleep(seconds)
+    (rig.machine.spool / "filler").unlink(missing_ok=True)

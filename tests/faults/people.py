@@ -120,6 +120,13 @@ class Agent:
         )
         await self.page.evaluate(WATCH)
 
+    async def hold(self, seconds: float) -> None:
+        """Let the page do nothing for a while, as on a machine that has too much to do."""
+        await self.page.evaluate(
+            "(ms) => setTimeout(() => { const end = Date.now() + ms; while (Date.now() < end); })",
+            seconds * 1000,
+        )
+
     async def gaps(self) -> tuple[float, float]:
         """Return the longest gaps of picture and of sound, in seconds, since last asked."""
         picture, sound = await self.page.evaluate(GAPS)
@@ -128,11 +135,13 @@ class Agent:
     async def back_to_line(self) -> None:
         """Leave an ended call's page; does nothing in the line."""
         await self.page.evaluate("() => clearInterval(window.watchTimer)")
-        back = self.page.get_by_test_id("back")
-        if await back.is_visible():
+        back, hang_up = self.page.get_by_test_id("back"), self.page.get_by_test_id("hang-up")
+        if await hang_up.is_visible():
+            await hang_up.click()
+        if await hang_up.is_visible() or await back.is_visible():
             await back.click()
 
-    async def ask_scan(self, source: str = "auto", dpi: int = 75) -> None:
+    async def ask_scan(self, source: str = "flatbed", dpi: int = 150) -> None:
         """Ask the resident for a paper."""
         await self.page.get_by_test_id("scan-source").select_option(source)
         await self.page.get_by_test_id("scan-dpi").select_option(str(dpi))

@@ -15,7 +15,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ from kioskd.visit.words import Scene
 from tests.contract.panel_emulator import PanelEmulator
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
+from tests.faults.machine import Machine
 from tests.faults.people import Agent, Resident
 from tests.faults.relay import Relay
 
 ROOT = Path(__file__).parents[2]
 LOG = ROOT / "build" / "faults"
+KIOSK = "faults-1"
 _FORMAT = f"--raw --format=s16le --rate={SAMPLE_RATE} --channels=1"
 READY_S = 40.0
 STOP_S = 15.0
@@ -52,7 +54,7 @@ LOOK_S = 0.05
 _CONFIG = """
 services_file = "{services}"
 [kiosk]
-id = "faults-1"
+id = "{kiosk}"
 name = "Mairie"
 town = "Exempleville"
 [broker]
@@ -92,6 +94,7 @@ class Rig:
     """The stacks and the daemon; made by `rig`."""
 
     folder: Path
+    machine: Machine
     broker: EmbeddedBroker
     relay: Relay
     cups: PrivateCups
@@ -102,10 +105,11 @@ class Rig:
     agent: Agent
     browser: Browser
     screen_port: int
-    environment: dict[str, str] = field(default_factory=dict)
     process: Process | None = None
     status: Status | None = None
     slowest_answer_s: float = 0.0
+    printed_before: int = 0
+    """How many documents had come out when the row began."""
     _session: aiohttp.ClientSession | None = None
 
     # -- the daemon ---------------------------------------------------------------
@@ -116,21 +120,20 @@ class Rig:
         assert self.process is not None
         return self.process.pid
 
-    async def start(self, **environment: str) -> float:
-        """Start the daemon; return the seconds until it was ready."""
-        started = time.monotonic()
-        with (LOG / "kioskd.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "kioskd", "run", "--verbose"),
-                *("--config", str(self.folder / "kioskd.toml")),
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env={**os.environ, **self.sound.env, **self.environment, **environment},
-                start_new_session=True,
-            )
+    async def start(self) -> None:
+        """Start the daemon; return when it answers."""
+        log = await self.machine.start_journal()
+        self.process = await asyncio.create_subprocess_exec(
+            *self.machine.command(),
+            *(sys.executable, "-m", "kioskd", "run", "--verbose"),
+            *("--config", str(self.folder / "kioskd.toml")),
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env={**os.environ, **self.sound.env, **self.machine.environment},
+            start_new_session=True,
+        )
         await self.until("an answer", lambda rig: rig.status is not None, READY_S)
-        return time.monotonic() - started
 
     async def kill(self) -> None:
         """Kill the daemon and whatever would be left of it."""
@@ -186,14 +189,30 @@ class Rig:
         """
         started = time.monotonic()
         while True:
-            status = await self.look()
+            await self.look()
             with contextlib.suppress(AssertionError):  # `device` while there is no status
                 if true(self):
                     return time.monotonic() - started
-            told = status.model_dump_json() if status else "no answer"
-            assert time.monotonic() < started + seconds, f"not {what} in {seconds} s: {told}"
+            if time.monotonic() > started + seconds:
+                raise AssertionError(f"not {what} in {seconds} s: {self._told()}")
             if self.process is not None and self.process.returncode is not None:
                 raise AssertionError(f"not {what}: the daemon ended, see {LOG}/kioskd.log")
+            await asyncio.sleep(LOOK_S)
+
+    def _told(self) -> str:
+        view, status = self.resident.view, self.status
+        shown = view and view.model_dump(include={"scene", "online", "scan", "print"})
+        devices = status and [
+            f"{one.kind} {one.state} {one.reason or ''} {one.detail}" for one in status.devices
+        ]
+        return f"screen {shown}, devices {devices}"
+
+    async def holds(self, what: str, true: Callable[[Rig], bool], seconds: float) -> None:
+        """Look for `seconds` that `true` holds all the time."""
+        started = time.monotonic()
+        while time.monotonic() < started + seconds:
+            await self.look()
+            assert true(self), f"no longer {what}: {self.status!r}"
             await asyncio.sleep(LOOK_S)
 
     def device(self, kind: DeviceKind) -> DeviceStatus:
@@ -240,6 +259,10 @@ class Rig:
             await self.resident.press("back")  # it works once the visit is wiped
             with contextlib.suppress(AssertionError):
                 await self.resident.until("choosing", lambda view: view.scene == "choosing", 1)
+
+    async def slow_scanner(self) -> None:
+        """Let the next page take long."""
+        raise NotImplementedError
 
     # -- what is left ------------------------------------------------------------------
 
@@ -298,13 +321,15 @@ async def rig() -> AsyncIterator[Rig]:
         relay = await stack.enter_async_context(Relay(broker.port))
         cups = await stack.enter_async_context(PrivateCups(folder / "cups"))
         sound = await stack.enter_async_context(PrivatePipewire(folder / "pw"))
+        machine = await stack.enter_async_context(Machine(folder, LOG / "kioskd.log"))
         panel = PanelEmulator()
         stack.callback(panel.unplug)
         write_sane_config(folder / "sane")
         screen_port = free_port()
         values = {
+            "kiosk": KIOSK,
             "services": folder / "services.toml",
-            "broker_host": relay.address[0],
+            "broker_host": machine.broker_host,
             "broker_port": relay.address[1],
             "screen_port": screen_port,
             "camera": 'driver = "fake"',
@@ -331,6 +356,7 @@ async def rig() -> AsyncIterator[Rig]:
         await tone.start()
         one = Rig(
             folder=folder,
+            machine=machine,
             broker=broker,
             relay=relay,
             cups=cups,

@@ -18,11 +18,15 @@ import pytest
 
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind, DeviceState
+from kioskd.visit.words import ScanStage
 from tests.faults import hands as h
+from tests.faults import visits as v
 from tests.faults.hands import HEALTHY, Hand, Sight, nothing
+from tests.faults.machine import Machine
 from tests.faults.relay import Line
 from tests.faults.rig import Rig, keep
 
+pytestmark = pytest.mark.timeout(240)
 PICTURE: Final = "picture"
 SOUND: Final = "sound"
 BOTH: Final = frozenset({PICTURE, SOUND})
@@ -51,38 +55,66 @@ class Fault:
     back_s: float = 20.0
     flows: frozenset[str] = BOTH
     quick: bool = False
+    root: bool = False
+    """It takes a mount."""
 
 
 cupsd, printer, mosquitto = h.CUPSD, h.IPP_PRINTER, h.MOSQUITTO
+no_writes, writes_again = h.fail("scanner", "EIO", "rename", "renameat2")
 no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
 
 # fmt: off
 FAULTS: Final = [
     # ---- worker processes
-    Fault("scanner worker killed, idle",     h.talking, h.kill_worker("scanner"),   h.other_worker("scanner"), quick=True),
-    Fault("scanner worker hangs, idle",      h.talking, h.freeze_worker("scanner"), h.device(SCANNER, FAILED, Reason.NO_ANSWER)),
-    Fault("printer worker killed, idle",     h.talking, h.kill_worker("printer"),   h.other_worker("printer"), quick=True),
-    Fault("printer worker hangs, idle",      h.talking, h.freeze_worker("printer"), h.device(PRINTER, FAILED, Reason.NO_ANSWER)),
+    Fault("scanner worker killed, idle",     v.talking, h.kill_worker("scanner"),   h.other_worker("scanner"), quick=True),
+    Fault("scanner worker hangs, idle",      v.talking, h.freeze_worker("scanner"), h.device(SCANNER, FAILED, Reason.NO_ANSWER)),
+    Fault("printer worker killed, idle",     v.talking, h.kill_worker("printer"),   h.other_worker("printer"), quick=True),
+    Fault("printer worker hangs, idle",      v.talking, h.freeze_worker("printer"), h.device(PRINTER, FAILED, Reason.NO_ANSWER)),
     # ---- the print system
-    Fault("cupsd killed, idle",              h.talking, h.kill(cupsd),       h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(cupsd), then=h.print_again, quick=True),
-    Fault("cupsd hangs, idle",               h.talking, h.freeze(cupsd),     h.device(PRINTER, FAILED, Reason.NO_ANSWER), h.go_on(cupsd), then=h.print_again),
-    Fault("printer switched off, idle",      h.talking, h.kill(printer),     h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(printer), then=h.print_again),
-    Fault("printer hangs, idle",             h.talking, h.freeze(printer),   h.device(PRINTER, FAILED, Reason.OFFLINE), h.go_on(printer), then=h.print_again),
+    Fault("cupsd killed, idle",              v.talking, h.kill(cupsd),       h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(cupsd), then=v.print_again, quick=True),
+    Fault("cupsd hangs, idle",               v.talking, h.freeze(cupsd),     h.device(PRINTER, FAILED, Reason.NO_ANSWER), h.go_on(cupsd), then=v.print_again),
+    Fault("printer switched off, idle",      v.talking, h.kill(printer),     h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(printer), then=v.print_again),
+    Fault("printer hangs, idle",             v.talking, h.freeze(printer),   h.device(PRINTER, FAILED, Reason.OFFLINE), h.go_on(printer), then=v.print_again),
     # ---- broker and network
-    Fault("mosquitto killed",                h.talking, h.kill(mosquitto),            h.OFFLINE, h.start(mosquitto), quick=True),
-    Fault("mosquitto hangs",                 h.talking, h.freeze(mosquitto),       h.OFFLINE, h.go_on(mosquitto), seen_s=60),
-    Fault("the line to the broker is cut",   h.talking, h.line(Line.REFUSED),     h.OFFLINE, h.line(Line.GOOD), quick=True),
-    Fault("the line is half open",           h.talking, h.line(Line.HALF_OPEN),   h.OFFLINE, h.line(Line.GOOD), seen_s=60),
-    Fault("the line is slow (0.4 s)",        h.idle,    h.line(Line.SLOW),        h.NOT_TOUCHED, h.line(Line.GOOD), then=h.new_call),
+    Fault("mosquitto killed",                v.talking, h.kill(mosquitto),            h.OFFLINE, h.start(mosquitto), quick=True),
+    Fault("mosquitto hangs",                 v.talking, h.freeze(mosquitto),       h.OFFLINE, h.go_on(mosquitto), seen_s=60),
+    Fault("the line to the broker is cut",   v.talking, h.line(Line.REFUSED),     h.OFFLINE, h.line(Line.GOOD), quick=True),
+    Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   h.OFFLINE, h.line(Line.GOOD), seen_s=60),
+    Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        h.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
     # ---- the machine
-    Fault("no file descriptors left",        h.talking, no_fds,                   h.device(PRINTER, FAILED), fds_again, then=h.print_again),
+    Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), h.lasting(h.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
+    Fault("journal hangs, full",             v.talking, h.fill_journal,           h.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
+    Fault("no memory for a scan",            v.asked_to_scan, h.both(h.little_memory("scanner"), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
+    Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),
+    Fault("spool full at the second page",   v.scan_page,     h.both(h.fill_spool, v.press("scan-start")), h.scan(ScanStage.PREVIEW, Reason.DISK_FULL, pages=1), h.empty_spool, then=h.both(v.scan_again, v.send_pages), root=True),
+    Fault("spool full at a document",        v.talking,       h.both(h.fill_spool, v.send_document, v.refused_for_space), h.NOT_TOUCHED, h.empty_spool, then=v.print_again, root=True),
+    Fault("a page cannot be kept",          v.asked_to_scan, h.both(no_writes, v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.IO_ERROR, Reason.DISK_FULL), writes_again, then=v.scan_again),
+    Fault("names are not resolved",          v.talking, h.names_gone,             h.lasting(h.OFFLINE, 5), h.names_back, root=True),
+    # ---- the clock
+    Fault("clock an hour ahead",             v.talking_by_own_clock, h.clock(3600),  h.NOT_TOUCHED, h.clock(0), then=v.new_call),
+    Fault("clock an hour back",              v.talking_by_own_clock, h.clock(-3600), h.NOT_TOUCHED, h.clock(0), then=v.new_call),
+    Fault("clock falls to 1970",             v.talking_by_own_clock, h.clock_1970,   h.NOT_TOUCHED, h.clock(0), then=v.new_call),
+    Fault("daemon started in 1970",          v.talking_by_own_clock, h.both(h.clock_1970, h.kill_daemon), h.DEAD, h.start_daemon, then=h.both(v.new_call, h.clock(0), v.new_call), flows=NEITHER),
+    # ---- the daemon killed in every state of a visit
+    *(Fault(f"daemon killed: {name}",        given,     h.kill_daemon,  h.DEAD, h.start_daemon, then=h.both(v.nothing_left, v.new_call), flows=NEITHER, quick=name == "talking")
+      for name, given in {
+          "nobody there": v.idle, "waiting": v.waiting, "connecting": v.connecting, "talking": v.talking,
+          "asked to scan": v.asked_to_scan, "page scanned": v.scan_page, "sending": v.sending,
+          "asked to print": v.asked_to_print, "printing, no paper": v.printing_held, "ended": v.ended,
+      }.items()),
+    Fault("daemon killed: paper put in while it is dead", v.printing_held, h.kill_daemon, h.DEAD, h.both(v.paper_in, h.start_daemon), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
 ]
 # fmt: on
 
 
 @pytest.mark.asyncio(loop_scope="session")
-@pytest.mark.parametrize("fault", [pytest.param(one, id=one.name) for one in FAULTS])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(one, id=one.name, marks=[pytest.mark.quick] * one.quick) for one in FAULTS],
+)
 async def test_fault(rig: Rig, fault: Fault, rows: list[dict[str, object]]) -> None:
+    if fault.root and not Machine.root:
+        pytest.skip("it takes a mount, and that needs root")
     row: dict[str, object] = {"name": fault.name, "recovered": False}
     rows.append(row)
     try:
@@ -95,6 +127,7 @@ async def test_fault(rig: Rig, fault: Fault, rows: list[dict[str, object]]) -> N
 async def _run(rig: Rig, fault: Fault, row: dict[str, object]) -> None:
     await h.until_seen(rig, HEALTHY)
     await fault.given(rig)
+    rig.printed_before = rig.printed()
     flows = fault.flows if rig.talking else NEITHER
     if rig.talking:
         await rig.agent.gaps()
@@ -103,14 +136,16 @@ async def _run(rig: Rig, fault: Fault, row: dict[str, object]) -> None:
     started = time.monotonic()
     await fault.breaks(rig)
     try:
-        await rig.until(seen.what, seen.true, fault.seen_s)
-        row["seen_s"] = time.monotonic() - started
+        await h.until_seen(rig, seen, fault.seen_s)
+        row["seen_s"] = time.monotonic() - started - seen.holds_s
     finally:
+        mended = time.monotonic()
         await fault.mend(rig)
-    row["back_s"] = await rig.until(fault.back.what, fault.back.true, fault.back_s)
-    await fault.then(rig)
+    await h.until_seen(rig, fault.back, fault.back_s)
+    row["back_s"] = time.monotonic() - mended - fault.back.holds_s
     if flows:
         picture, sound = await rig.agent.gaps()
         row["picture_gap_s"], row["sound_gap_s"] = picture, sound
         assert PICTURE not in flows or picture < GAP_S, f"no picture for {picture:.1f} s"
         assert SOUND not in flows or sound < GAP_S, f"no sound for {sound:.1f} s"
+    await fault.then(rig)

@@ -1,0 +1,209 @@
+"""Where a visit is when something breaks, and what must work afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiomqtt
+from playwright.async_api import expect
+
+from kioskd.signalling import topics
+from kioskd.signalling.messages import Claim, Waiting, parse
+from kioskd.visit.words import PrintStage, ScanStage, Scene
+from tests.e2e import stage
+from tests.faults.hands import HEALTHY, Hand, paper, scan, until_seen
+from tests.faults.rig import KIOSK, Rig
+
+TOLD_S = 40.0
+"""How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 15 s)."""
+QUIET_S = 3.0
+"""How long the printer is watched for paper that must not come."""
+
+
+async def talking(rig: Rig) -> None:
+    """Have a call up."""
+    await rig.call()
+
+
+async def idle(rig: Rig) -> None:
+    """Have nobody at the kiosk."""
+    await rig.idle()
+
+
+async def talking_by_own_clock(rig: Rig) -> None:
+    """Have a call up with a daemon whose clock can jump."""
+    if not rig.machine.environment:
+        await rig.stop()
+        rig.machine.own_clock()
+        await rig.start()
+        await until_seen(rig, HEALTHY)
+    await rig.call()
+
+
+async def waiting(rig: Rig) -> None:
+    """Have a resident wait for an agent."""
+    await rig.wait_in_line()
+
+
+async def asked_to_scan(rig: Rig) -> None:
+    """The agent asks for a paper; the resident has not answered."""
+    await rig.call()
+    await close_papers(rig)
+    await rig.agent.ask_scan()
+    await until_seen(rig, scan(ScanStage.ASKING))
+
+
+async def scan_page(rig: Rig) -> None:
+    """Scan one paper into the preview."""
+    await asked_to_scan(rig)
+    await rig.resident.press("scan-start")
+    await until_seen(rig, scan(ScanStage.PREVIEW))
+
+
+async def scan_again(rig: Rig) -> None:
+    """Press Scan again: the scanner works, and what was kept is still there."""
+    before = rig.resident.view.scan if rig.resident.view else None
+    kept = len(before.pages) if before else 0
+    await rig.resident.press("scan-start")
+    await until_seen(rig, scan(ScanStage.PREVIEW))
+    after = rig.resident.view.scan if rig.resident.view else None
+    assert after is not None
+    assert len(after.pages) > kept
+
+
+async def send_pages(rig: Rig) -> None:
+    """Press Send: what was kept arrives at the agent."""
+    await rig.resident.press("scan-send")
+    await until_seen(rig, scan(ScanStage.SENT))
+
+
+async def asked_to_print(rig: Rig) -> None:
+    """The agent's document lies before the resident, who has not agreed yet."""
+    await rig.call()
+    await send_document(rig)
+    await until_seen(rig, paper(PrintStage.ASKING))
+
+
+async def send_document(rig: Rig) -> None:
+    """The agent sends a document of two pages."""
+    await close_papers(rig)
+    letter = rig.folder / "letter.pdf"
+    await asyncio.to_thread(stage.make_pdf, letter, ["UN", "DEUX"])
+    await rig.agent.send(letter)
+
+
+async def refused_for_space(rig: Rig) -> None:
+    """The agent reads that the kiosk has no room for the document."""
+    status = rig.agent.page.get_by_test_id("print-status")
+    await expect(status).to_have_attribute("data-stage", "failed", timeout=TOLD_S * 1000)
+    await expect(status).to_contain_text("place")
+
+
+async def print_again(rig: Rig) -> None:
+    """Print one document, to its end."""
+    before = rig.printed()
+    await asked_to_print(rig)
+    await rig.resident.press("print-accept")
+    await until_seen(rig, paper(PrintStage.PRINTED))
+    assert rig.printed() == before + 1
+
+
+async def close_papers(rig: Rig) -> None:
+    """Take away what lies on the screen."""
+    view = rig.resident.view
+    assert view is not None
+    if view.scan is not None:
+        over = view.scan.stage.over
+        await rig.resident.press("scan-close" if over else "scan-decline")
+        if not over:
+            await rig.resident.until("scan over", lambda v: v.scan is None or v.scan.stage.over)
+            await rig.resident.press("scan-close")
+    if view.print is not None:
+        over = view.print.stage.over
+        await rig.resident.press("print-close" if over else "print-decline")
+        if not over:
+            await rig.resident.until("print over", lambda v: v.print is None or v.print.stage.over)
+            await rig.resident.press("print-close")
+    await rig.resident.until("no papers", lambda view: view.scan is None and view.print is None)
+
+
+def press(action: str) -> Hand:
+    """Let the resident press something."""
+
+    async def do(rig: Rig) -> None:
+        await rig.resident.press(action)
+
+    return do
+
+
+async def new_call(rig: Rig) -> None:
+    """A new visit works, after whatever became of the last."""
+    await rig.idle()
+    await rig.call()
+
+
+async def connecting(rig: Rig) -> None:
+    """An agent has claimed the call and then says nothing more."""
+    await rig.wait_in_line()
+    async with aiomqtt.Client(
+        "127.0.0.1", rig.broker.port, protocol=aiomqtt.ProtocolVersion.V5
+    ) as client:
+        await client.subscribe(topics.waiting("caf", KIOSK))
+        entry = parse(bytes((await anext(aiter(client.messages))).payload))
+        assert isinstance(entry, Waiting)
+        claim = Claim(call=entry.call, agent="silent", name="Paul")
+        await client.publish(topics.claim("caf", KIOSK), claim.model_dump_json(), qos=1)
+    await rig.resident.until("connecting", lambda view: view.scene is Scene.CONNECTING)
+
+
+async def scanning(rig: Rig) -> None:
+    """A page is half scanned, and stays so."""
+    await asked_to_scan(rig)
+    await rig.slow_scanner()
+    await rig.resident.press("scan-start")
+    await until_seen(rig, scan(ScanStage.SCANNING))
+
+
+async def sending(rig: Rig) -> None:
+    """A scan is on its way to an agent whose page takes its time."""
+    await scan_page(rig)
+    await rig.agent.hold(5)
+    await rig.resident.press("scan-send")
+    await until_seen(rig, scan(ScanStage.SENDING))
+
+
+async def printing_held(rig: Rig) -> None:
+    """The printer has the document, and no paper."""
+    await asked_to_print(rig)
+    await rig.cups.fault("paper-out")
+    await rig.resident.press("print-accept")
+    await until_seen(rig, paper(PrintStage.HELD))
+
+
+async def paper_in(rig: Rig) -> None:
+    """Put paper into the printer, and wait for what comes of it."""
+    await rig.cups.fault(None)
+    await asyncio.sleep(QUIET_S)
+
+
+async def ended(rig: Rig) -> None:
+    """The visit is over, and its last page still on the screen."""
+    await rig.call()
+    await rig.resident.press("hang-up")
+    await rig.resident.until("ended", lambda view: view.scene is Scene.ENDED)
+
+
+async def nothing_left(rig: Rig) -> None:
+    """After the daemon's death: no page in the spool, none from the printer, nobody in line."""
+    await rig.cups.fault(None)
+    await asyncio.sleep(QUIET_S)
+    assert rig.printed() == rig.printed_before, "a document of a dead visit was printed"
+    assert not rig.spooled()
+    await rig.agent.back_to_line()
+    await expect(rig.agent.page.get_by_test_id("take")).to_have_count(0)
+
+
+async def agent_is_told(rig: Rig) -> None:
+    """The agent's page says that the call is over."""
+    state = rig.agent.page.get_by_test_id("call-state")
+    await expect(state).to_have_attribute("data-state", "ended", timeout=TOLD_S * 1000)
