@@ -14,7 +14,12 @@ from kioskd.hal.device import DeviceKind
 
 def status(socket: Path, *, timeout: float = 5.0) -> Status:
     """Ask the daemon for its status. Raises ControlError when it does not answer."""
-    return Status.model_validate_json(asyncio.run(_request(socket, "GET", "/status", timeout)))
+    return asyncio.run(ask_status(socket, timeout=timeout))
+
+
+async def ask_status(socket: Path, *, timeout: float = 5.0) -> Status:
+    """Do as `status`, on a loop that runs."""
+    return Status.model_validate_json(await _request(socket, "GET", "/status", timeout))
 
 
 def run_test(socket: Path, device: DeviceKind, *, timeout: float = 90.0) -> TestResult:

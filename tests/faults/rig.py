@@ -19,16 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 import psutil
 from playwright.async_api import Browser, async_playwright
 
 from kioskd.app.run import WEB_ROOT
+from kioskd.control import client
 from kioskd.control.api import DeviceStatus, Status
+from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
 from kioskd.hal.microphone import SAMPLE_RATE
 from kioskd.runtime.children import Child
+from kioskd.runtime.starts import FILE
 from kioskd.settings import read_toml
 from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker, free_port
@@ -67,6 +69,8 @@ port = {screen_port}
 spool = "{folder}/spool"
 [control]
 socket = "{folder}/control.sock"
+[state]
+folder = "{folder}/state"
 [camera]
 {camera}
 [microphone]
@@ -110,7 +114,6 @@ class Rig:
     slowest_answer_s: float = 0.0
     printed_before: int = 0
     """How many documents had come out when the row began."""
-    _session: aiohttp.ClientSession | None = None
 
     # -- the daemon ---------------------------------------------------------------
 
@@ -141,6 +144,8 @@ class Rig:
             self.process.kill()
             await self.process.wait()
         self.process = self.status = None
+        # A row's death is one after a long life: it does not lead to safe mode.
+        (self.folder / "state" / FILE).unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """Stop the daemon as systemd does."""
@@ -168,17 +173,10 @@ class Rig:
 
     async def look(self) -> Status | None:
         """Ask the daemon for its status; None when it does not answer within 5 s."""
-        if self._session is None:
-            connector = aiohttp.UnixConnector(str(self.folder / "control.sock"), limit=2)
-            limit = aiohttp.ClientTimeout(total=5)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=limit)
         asked = time.monotonic()
-        try:
-            async with self._session.get("http://kioskd/status") as answer:
-                self.status = Status.model_validate_json(await answer.text())
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            self.status = None
-        else:
+        self.status = None
+        with contextlib.suppress(ControlError):
+            self.status = await client.ask_status(self.folder / "control.sock")
             self.slowest_answer_s = max(self.slowest_answer_s, time.monotonic() - asked)
         return self.status
 
@@ -370,11 +368,7 @@ async def rig() -> AsyncIterator[Rig]:
         )
         stack.push_async_callback(one.kill)
         await one.start()
-        try:
-            yield one
-        finally:
-            if one._session is not None:
-                await one._session.close()
+        yield one
 
 
 def _agent_config(folder: Path, broker: EmbeddedBroker) -> dict[str, Any]:
