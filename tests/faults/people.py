@@ -31,7 +31,7 @@ WATCH = """async () => {
   };
   const frame = () => { seen('picture'); video.requestVideoFrameCallback(frame); };
   video.requestVideoFrameCallback(frame);
-  const context = new AudioContext();
+  const context = window.watchSound = new AudioContext();
   await context.resume();
   const analyser = context.createAnalyser();
   analyser.fftSize = 2048;
@@ -53,6 +53,13 @@ GAPS = """() => {
   return gaps;
 }"""
 """The longest gaps since it was asked last."""
+
+
+UNWATCH = """async () => {
+  clearInterval(window.watchTimer);
+  await window.watchSound?.close();
+  window.watchSound = undefined;
+}"""
 
 
 class Resident:
@@ -134,7 +141,7 @@ class Agent:
 
     async def back_to_line(self) -> None:
         """Leave an ended call's page; does nothing in the line."""
-        await self.page.evaluate("() => clearInterval(window.watchTimer)")
+        await self.page.evaluate(UNWATCH)
         back, hang_up = self.page.get_by_test_id("back"), self.page.get_by_test_id("hang-up")
         if await hang_up.is_visible():
             await hang_up.click()
