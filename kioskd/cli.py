@@ -80,15 +80,6 @@ def status(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
     connected = "connected" if answer.screen_connected else "NOT CONNECTED"
     console.print(f"screen: {answer.screen_url} {connected}")
     console.print(f"visit:  {answer.call.scene.value} {answer.call.service or ''}")
-    process = answer.process
-    console.print(
-        f"loop:   {process.loop_lag_p99_ms:.0f} ms late at the most in 99 of 100 looks "
-        f"of the last minute, {process.loop_lag_max_ms:.0f} ms once"
-    )
-    if process.overdue:
-        console.print(f"HANGS:  {', '.join(process.overdue)}")
-    if answer.safe_mode:
-        console.print("SAFE MODE: kioskd died three times as it started; see what is left out")
     console.print(_device_table(answer))
 
 

@@ -90,12 +90,6 @@ class ControlSettings(_Section):
     socket: Path = Path("/run/kioskd/control.sock")
 
 
-class StateSettings(_Section):
-    """What outlives the daemon: how its starts went. Nothing of a visit."""
-
-    folder: Path = Path("/var/lib/kioskd")
-
-
 class Settings(_Section):
     """All of kioskd.toml."""
 
@@ -106,7 +100,6 @@ class Settings(_Section):
     screen: ScreenSettings = ScreenSettings()
     documents: DocumentSettings = DocumentSettings()
     control: ControlSettings = ControlSettings()
-    state: StateSettings = StateSettings()
     camera: CameraConfig
     microphone: MicrophoneConfig
     speaker: SpeakerConfig

@@ -87,7 +87,6 @@ async def _configuration(
     raw["broker"] = {"host": "127.0.0.1", "port": port, "tls": False}
     raw["screen"] = {"port": 0}
     raw["documents"] = {"spool": str(folder / "spool")}
-    raw["state"] = {"folder": str(folder / "state")}
     raw["control"] = {"socket": str(folder / "control.sock")}
     if options.real:
         await _use_real_stacks(raw, folder, stack)

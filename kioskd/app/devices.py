@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from kioskd.call.control import DeviceReport
 from kioskd.control.api import DeviceStatus
 from kioskd.hal.camera import Camera
-from kioskd.hal.device import DeviceKind
 from kioskd.hal.microphone import Microphone
 from kioskd.hal.panel import Panel
 from kioskd.hal.printer import Printer
 from kioskd.hal.scanner import Scanner
 from kioskd.hal.speaker import Speaker
-from kioskd.runtime.hotplug import Hotplug
-from kioskd.runtime.starts import Starts
 from kioskd.runtime.supervisor import Supervised
-
-SURVIVED_S: Final = 1.0
-"""In safe mode: how long after its first look a device must not have killed the daemon."""
 
 
 class Devices:
@@ -57,32 +51,16 @@ class Devices:
             self.panel,
         ]
 
-    async def run(self, starts: Starts) -> None:
-        """Watch all devices until cancelled; one by one in safe mode (see Starts)."""
+    async def run(self) -> None:
+        """Watch all devices until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(Hotplug(self._plugged).run(), name="hotplug")
             for one in self.all:
-                kind = one.device.kind
-                if kind in starts.left_out:
-                    group.create_task(one.leave_out(), name=f"device {kind}")
-                    continue
-                if starts.safe_mode:
-                    await asyncio.to_thread(starts.trying, kind)
-                group.create_task(one.run(), name=f"device {kind}")
-                if starts.safe_mode:
-                    await one.looked.wait()
-                    await asyncio.sleep(SURVIVED_S)
-                    await asyncio.to_thread(starts.trying, None)
+                group.create_task(one.run(), name=f"device {one.kind}")
 
     async def looked(self) -> None:
         """Wait until every device has been looked at once."""
         for one in self.all:
             await one.looked.wait()
-
-    def _plugged(self, kinds: Iterable[DeviceKind]) -> None:
-        for one in self.all:
-            if one.device.kind in kinds:
-                one.poke()
 
     def reports(self) -> list[DeviceReport]:
         """Return what the agent and the screen are told."""

@@ -24,9 +24,7 @@ from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceAbsent, DeviceError, DocumentError
 from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
 from kioskd.hal.scanner import ScanSettings
-from kioskd.runtime.starts import Starts
 from kioskd.runtime.tasks import TaskOwner
-from kioskd.runtime.watchdog import Pulse
 from kioskd.screen import messages as screen
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import Settings
@@ -53,9 +51,6 @@ log = structlog.get_logger(__name__)
 SHOW_EVERY_S: Final = 5.0
 """The view is sent again at this pace: opening hours and waiting times move by themselves."""
 
-LATE_S: Final = 5.0
-"""How late a loop of ours may be before the daemon counts as hanging."""
-
 
 class Kiosk:
     """Wires the visit to devices, broker, call, documents and screen.
@@ -71,7 +66,6 @@ class Kiosk:
         address: BrokerAddress,
         screen_server: ScreenServer,
         spool: Spool,
-        starts: Starts,
     ) -> None:
         self.visit = Visit(language=settings.kiosk.language, entered=time.monotonic())
         self.line = Line(settings.kiosk, address, on_signal=self._on_signal, on_change=self._show)
@@ -80,7 +74,6 @@ class Kiosk:
         self._settings = settings
         self._screen = screen_server
         self._spool = spool
-        self._starts = starts
         self._events: deque[Event] = deque()
         self._handling = False
         self._timer = asyncio.Event()
@@ -122,7 +115,7 @@ class Kiosk:
         await self._wipe()
         async with asyncio.TaskGroup() as group:
             for name, work in {
-                "devices": lambda: self.devices.run(self._starts),
+                "devices": self.devices.run,
                 "broker": self.line.link.run,
                 "timers": self._run_timers,
                 "refresh": self._run_refresh,
@@ -138,24 +131,18 @@ class Kiosk:
         await self._wipe()
 
     async def _run_timers(self) -> None:
-        pulse = Pulse("kiosk timers")
         while True:
             due = deadline(self.visit)
-            if due is not None:
-                pulse.expect(max(0.0, due - time.monotonic()) + LATE_S)
             self._timer.clear()
             try:
                 async with asyncio.timeout(None if due is None else due - time.monotonic()):
                     await self._timer.wait()
             except TimeoutError:
                 self.post(ev.Tick())
-            pulse.rest()
 
     async def _run_refresh(self) -> None:
         last_entry = last_status = time.monotonic()
-        pulse = Pulse("kiosk refresh")
         while True:
-            pulse.expect(SHOW_EVERY_S + LATE_S)
             await asyncio.sleep(SHOW_EVERY_S)
             now = time.monotonic()
             if now - last_entry >= ENTRY_EVERY_S:

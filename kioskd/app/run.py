@@ -19,15 +19,12 @@ from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
 from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
-from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
+from kioskd.control.api import CallStatus, ServiceStatus, Status, TestResult
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceBusy, SettingsError
 from kioskd.hal.device import DeviceKind
-from kioskd.runtime import watchdog
 from kioskd.runtime.notify import notify
-from kioskd.runtime.self_measure import LoopLag, holdings
-from kioskd.runtime.starts import STABLE_S, Starts
 from kioskd.screen.messages import Action
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import BrokerSettings, Settings
@@ -81,8 +78,6 @@ class Daemon:
         self._on_ready = on_ready
         self._started = time.monotonic()
         self._stats = CallStatus(scene=Scene.CHOOSING, service=None, scene_s=0)
-        self._lag = LoopLag()
-        self._starts = Starts(settings.state.folder)
         self.devices = build_devices(settings)
         self._spool = Spool(settings.documents.spool, settings.documents.spool_mb * 1024 * 1024)
         self._screen = ScreenServer(
@@ -97,7 +92,6 @@ class Daemon:
             broker_address(settings.kiosk.id, settings.broker),
             self._screen,
             self._spool,
-            self._starts,
         )
 
     async def run(self) -> None:
@@ -106,23 +100,14 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        self._starts.begin()
         control = ControlServer(self._settings.control.socket, status=self.status, test=self._test)
         async with control, self._screen, asyncio.TaskGroup() as group:
-            work = [
-                group.create_task(one, name=name)
-                for name, one in {
-                    "kiosk": self.kiosk.run(),
-                    "call statistics": self._watch_call(),
-                    "loop lag": self._lag.run(),
-                    "watchdog": watchdog.run(),
-                }.items()
-            ]
+            kiosk = group.create_task(self.kiosk.run(), name="kiosk")
+            stats = group.create_task(self._watch_call(), name="call statistics")
             await self.devices.looked()
             notify("READY=1")
             log.info("kioskd.ready", after_s=round(time.monotonic() - self._started, 2))
             self._on_ready(self._screen.url)
-            work.append(group.create_task(self._prove_good(), name="good start"))
             await stop.wait()
             notify("STOPPING=1")
             log.info("kioskd.stopping")
@@ -131,9 +116,8 @@ class Daemon:
                     await self.kiosk.stop()
             except TimeoutError:
                 log.warning("kioskd.stop_slow")
-            for task in work:
-                task.cancel()
-            self._starts.good()
+            kiosk.cancel()
+            stats.cancel()
 
     def status(self) -> Status:
         """Return what kioskctl shows."""
@@ -145,8 +129,6 @@ class Daemon:
             uptime_s=round(time.monotonic() - self._started, 1),
             broker_online=self.kiosk.line.online,
             invalid_messages=self.kiosk.line.invalid,
-            safe_mode=self._starts.safe_mode,
-            process=self._process_status(),
             screen_url=self._screen.url,
             screen_connected=self._screen.connected,
             call=self._stats,
@@ -156,23 +138,6 @@ class Daemon:
                 for one in service_views(self._settings.services, now)
             ],
         )
-
-    def _process_status(self) -> ProcessStatus:
-        held = holdings()
-        return ProcessStatus(
-            loop_lag_p99_ms=round(self._lag.p99_ms(), 1),
-            loop_lag_max_ms=round(self._lag.max_ms(), 1),
-            fds=held.fds,
-            threads=held.threads,
-            tasks=held.tasks,
-            children=held.children,
-            rss_kb=held.rss_kb,
-            overdue=watchdog.overdue(),
-        )
-
-    async def _prove_good(self) -> None:
-        await asyncio.sleep(STABLE_S)
-        await asyncio.to_thread(self._starts.good)
 
     # The screen is made before the kiosk that it serves, hence these two.
 

@@ -49,20 +49,6 @@ class ServiceStatus(_Answer):
     opens: str | None
 
 
-class ProcessStatus(_Answer):
-    """The daemon as a process. The loop's lag is of the last minute."""
-
-    loop_lag_p99_ms: float
-    loop_lag_max_ms: float
-    fds: int
-    threads: int
-    tasks: int
-    children: int
-    rss_kb: int
-    overdue: list[str] = []
-    """What hangs: the watchdog is not fed while anything stands here."""
-
-
 class Status(_Answer):
     """The whole kiosk at a glance. `version` is that of this answer's shape."""
 
@@ -73,8 +59,6 @@ class Status(_Answer):
     uptime_s: float
     broker_online: bool
     invalid_messages: int
-    safe_mode: bool = False
-    process: ProcessStatus
     screen_url: str
     screen_connected: bool
     call: CallStatus

@@ -19,8 +19,6 @@ log = structlog.get_logger(__name__)
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 TERMINATE_S: Final = 3.0
 """How long a child may take to end after SIGTERM before it is killed."""
-KILL_S: Final = 3.0
-"""How long a killed child may take to be gone; beyond that it is left to itself."""
 LOG_LINE_LIMIT: Final = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,13 +49,7 @@ async def stop_process(process: Process, *, terminate_s: float = TERMINATE_S) ->
         except TimeoutError:
             log.warning("child.killed", pid=process.pid)
     _signal_group(process.pid, signal.SIGKILL)  # what it left behind in its group
-    try:
-        async with asyncio.timeout(KILL_S):
-            return await process.wait()
-    except TimeoutError:
-        # Stuck in the kernel, in a driver. It is reaped whenever that lets go of it.
-        log.error("child.unkillable", pid=process.pid)  # noqa: TRY400  (no fault of the code)
-        return -signal.SIGKILL
+    return await process.wait()
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -14,8 +14,6 @@ import structlog
 
 from kioskd.errors import DeviceAbsent, DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import Device, DeviceHealth, DeviceState
-from kioskd.runtime.flapping import Flapping
-from kioskd.runtime.watchdog import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +22,7 @@ D = TypeVar("D", bound=Device)
 CHECK_EVERY_S: Final = 2.0
 CHECK_LIMIT_S: Final = 3.0
 """Together: what is published is true within 5 s."""
-BACK_OFF_S: Final = 0.5
-"""How soon a device that failed is looked at again; twice as long each time, up to the pace
-of the checks, so that what is published stays true."""
-CLOSE_S: Final = 12.0
-"""What a check that took too long may take to end, its worker's killing included; beyond that
-the daemon hangs."""
-_UNTOUCHED: Final = frozenset({Reason.FLAPPING, Reason.LEFT_OUT})
+BACK_OFF_S: Final = (0.5, 8.0)
 _ABSENT: Final = frozenset({Reason.NOT_CONFIGURED, Reason.NOT_FOUND, Reason.UNPLUGGED})
 
 
@@ -61,9 +53,6 @@ class Supervised(Generic[D]):
         self._lease = asyncio.Lock()
         self._poke = asyncio.Event()
         self._seen: tuple[Reason, str] | None = None
-        self._flapping = Flapping()
-        self._left_out = False
-        self._pulse = Pulse(f"device {device.kind}")
         device.look_again = self.poke
 
     @property
@@ -77,44 +66,21 @@ class Supervised(Generic[D]):
 
     async def run(self) -> None:
         """Watch the device until cancelled, then close it."""
-        wait = BACK_OFF_S
+        wait = BACK_OFF_S[0]
         try:
             while True:
+                if await self._look():
+                    wait = BACK_OFF_S[0]
+                    pause = self._check_every_s
+                else:
+                    pause = min(wait, self._check_every_s)
+                    wait = min(wait * 2, BACK_OFF_S[1])
                 self._poke.clear()
-                with self._pulse.within(CHECK_LIMIT_S + CLOSE_S):
-                    well = await self._look()
-                alone = self._flapping.left(time.monotonic())
-                if alone:
-                    await self._leave_alone(alone)
-                    continue
-                pause = self._check_every_s if well else min(wait, self._check_every_s)
-                wait = BACK_OFF_S if well else wait * 2
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311
                         await self._poke.wait()
         finally:
             await self.device.close()
-
-    async def leave_out(self) -> None:
-        """Publish that the device is left out, and never touch it, until cancelled."""
-        self._left_out = True
-        self._publish(DeviceHealth(DeviceState.FAILED, Reason.LEFT_OUT, "kioskd died with it"))
-        self.looked.set()
-        await asyncio.get_running_loop().create_future()
-
-    async def _leave_alone(self, seconds: float) -> None:
-        await self.device.close()
-        self._publish(
-            DeviceHealth(DeviceState.FAILED, Reason.FLAPPING, f"left alone for {seconds:.0f} s")
-        )
-        await asyncio.sleep(seconds)
-
-    def _refuse(self) -> None:
-        """Raise DeviceError while the device may not be touched."""
-        if self._left_out:
-            raise DeviceError(Reason.LEFT_OUT)
-        if self._flapping.left(time.monotonic()):
-            raise DeviceError(Reason.FLAPPING)
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[D]:
@@ -122,7 +88,6 @@ class Supervised(Generic[D]):
 
         A DeviceError that leaves the block is published as the device's state.
         """
-        self._refuse()
         if self._lease.locked():
             raise DeviceBusy(f"the {self.kind} is in use")
         async with self._lease:
@@ -184,14 +149,10 @@ class Supervised(Generic[D]):
     def _publish(self, health: DeviceHealth) -> None:
         if self._seen is not None and health.state in (DeviceState.READY, DeviceState.BUSY):
             health = DeviceHealth(DeviceState.DEGRADED, *self._seen)
-        old, now = self.health, time.monotonic()
-        if health.reason not in _UNTOUCHED and self._flapping.left(now):
-            return  # what somebody still met says less than that it is left alone
-        if old.state.usable and not health.state.usable and self._flapping.lost(now):
-            self.poke()  # the one who watches closes it
+        old = self.health
         if (health.state, health.reason) == (old.state, old.reason):
             return
-        self.health = replace(health, since=now)
+        self.health = replace(health, since=time.monotonic())
         good = health.state in (DeviceState.READY, DeviceState.BUSY)
         tell = log.debug if good and old.state.usable else log.info if good else log.warning
         tell(

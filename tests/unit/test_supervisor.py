@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drivers.camera.fake import FakeCamera, FakeCameraConfig
-from kioskd.errors import DeviceError, Reason
+from kioskd.errors import Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
-from kioskd.runtime.flapping import LOSSES
 from kioskd.runtime.supervisor import Supervised
 
 WITHIN_S = 10.0
@@ -79,37 +78,3 @@ async def test_a_failure_is_told_over_what_a_user_saw(watched: Watched) -> None:
         watched.camera.fail_with(Reason.UNPLUGGED)
         watched.supervised.poke()
         await watched.until(DeviceState.ABSENT, Reason.UNPLUGGED)
-
-
-async def test_a_device_that_flaps_is_left_alone_and_reported(watched: Watched) -> None:
-    for _ in range(LOSSES - 1):
-        watched.camera.fail_with(Reason.UNPLUGGED)
-        watched.supervised.poke()
-        await watched.until(DeviceState.ABSENT, Reason.UNPLUGGED)
-        watched.camera.fail_with(None)
-        watched.supervised.poke()
-        await watched.until(DeviceState.READY)
-    watched.camera.fail_with(Reason.UNPLUGGED)
-    watched.supervised.poke()
-    await watched.until(DeviceState.FAILED, Reason.FLAPPING)
-    watched.supervised.poke()  # a plug does not shorten it
-    with pytest.raises(DeviceError) as caught:
-        async with watched.supervised.lease():
-            pass
-    assert caught.value.reason is Reason.FLAPPING
-    assert watched.supervised.health.reason is Reason.FLAPPING
-
-
-async def test_a_device_that_is_left_out_is_not_touched() -> None:
-    camera = FakeCameraConfig().build()
-    supervised = Supervised(camera)
-    task = asyncio.create_task(supervised.leave_out())
-    await supervised.looked.wait()
-    assert supervised.health.state is DeviceState.FAILED
-    with pytest.raises(DeviceError) as caught:
-        async with supervised.lease():
-            pass
-    assert caught.value.reason is Reason.LEFT_OUT
-    assert not camera.is_open
-    task.cancel()
-    await asyncio.wait([task])
