@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -65,6 +66,8 @@ def demo(
 
 async def _run(config: Path) -> None:
     settings = load(config)
+    # What the watchdog ends (SIGABRT), and a crash, leave in the journal where they were.
+    faulthandler.enable()
     await Daemon(settings, on_ready=lambda _: None).run()
 
 

@@ -21,7 +21,7 @@ from kioskd.control.api import Status
 from kioskd.diagnostics import doctor as doctor_checks
 from kioskd.diagnostics import findings
 from kioskd.diagnostics.findings import Finding, Severity
-from kioskd.errors import ControlError, SettingsError
+from kioskd.errors import ControlError, Reason, SettingsError
 from kioskd.hal.device import DeviceKind
 from kioskd.settings import Settings, load
 
@@ -75,12 +75,21 @@ def status(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
         return
     console = Console()
     console.print(f"[bold]{answer.kiosk}[/bold]  kioskd {answer.kioskd}, pid {answer.pid}")
-    console.print(f"up for {answer.uptime_s / 3600:.1f} h")
+    console.print(f"up for {answer.uptime_s / 3600:.1f} h{_safe_mode(answer)}")
+    lag = f"{answer.loop_lag_p99_ms:.0f} ms (p99), {answer.loop_lag_max_ms:.0f} ms at most"
+    console.print(f"lag:    {lag} in the last minute")
     console.print(f"broker: {'online' if answer.broker_online else 'OFFLINE'}")
     connected = "connected" if answer.screen_connected else "NOT CONNECTED"
     console.print(f"screen: {answer.screen_url} {connected}")
     console.print(f"visit:  {answer.call.scene.value} {answer.call.service or ''}")
     console.print(_device_table(answer))
+
+
+def _safe_mode(answer: Status) -> str:
+    if not answer.safe_mode:
+        return ""
+    left_out = [one.kind.value for one in answer.devices if one.reason is Reason.LEFT_OUT]
+    return f", [bold]SAFE MODE[/bold] after failed starts; left out: {', '.join(left_out) or '-'}"
 
 
 @app.command()
@@ -136,6 +145,17 @@ def try_device(device: DeviceKind, socket: Socket = DEFAULT_SOCKET) -> None:
     print(result.message)
     if result.file:
         print(f"see {result.file}")
+    raise typer.Exit(Exit.HEALTHY if result.passed else Exit.BROKEN)
+
+
+@app.command()
+def readmit(device: DeviceKind, socket: Socket = DEFAULT_SOCKET) -> None:
+    """Try a device again that was left out because kioskd failed to start with it."""
+    try:
+        result = client.readmit(socket, device)
+    except ControlError as error:
+        _fail(str(error), Exit.INTERNAL)
+    print(result.message)
     raise typer.Exit(Exit.HEALTHY if result.passed else Exit.BROKEN)
 
 

@@ -90,6 +90,12 @@ class ControlSettings(_Section):
     socket: Path = Path("/run/kioskd/control.sock")
 
 
+class StateSettings(_Section):
+    """Where the daemon keeps what must outlive it, which is only how its starts went."""
+
+    folder: Path = Path("/var/lib/kioskd")
+
+
 class Settings(_Section):
     """All of kioskd.toml."""
 
@@ -100,6 +106,7 @@ class Settings(_Section):
     screen: ScreenSettings = ScreenSettings()
     documents: DocumentSettings = DocumentSettings()
     control: ControlSettings = ControlSettings()
+    state: StateSettings = StateSettings()
     camera: CameraConfig
     microphone: MicrophoneConfig
     speaker: SpeakerConfig

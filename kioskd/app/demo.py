@@ -88,6 +88,7 @@ async def _configuration(
     raw["screen"] = {"port": 0}
     raw["documents"] = {"spool": str(folder / "spool")}
     raw["control"] = {"socket": str(folder / "control.sock")}
+    raw["state"] = {"folder": str(folder / "state")}
     if options.real:
         await _use_real_stacks(raw, folder, stack)
     for kind, value in {

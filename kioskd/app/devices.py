@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kioskd.call.control import DeviceReport
 from kioskd.control.api import DeviceStatus
 from kioskd.hal.camera import Camera
+from kioskd.hal.device import DeviceKind
 from kioskd.hal.microphone import Microphone
 from kioskd.hal.panel import Panel
 from kioskd.hal.printer import Printer
 from kioskd.hal.scanner import Scanner
 from kioskd.hal.speaker import Speaker
-from kioskd.runtime.supervisor import Supervised
+from kioskd.runtime.supervisor import PULSE_S, Supervised
+from kioskd.runtime.watchdog import Watchdog
 
 
 class Devices:
@@ -51,11 +53,21 @@ class Devices:
             self.panel,
         ]
 
-    async def run(self) -> None:
+    def of(self, kind: DeviceKind) -> Supervised[Any]:
+        """Return the device of a kind."""
+        return next(one for one in self.all if one.kind == kind)
+
+    def poke(self, kinds: Iterable[DeviceKind]) -> None:
+        """Look at the devices of these kinds now."""
+        for kind in kinds:
+            self.of(kind).poke()
+
+    async def run(self, watchdog: Watchdog) -> None:
         """Watch all devices until cancelled."""
         async with asyncio.TaskGroup() as group:
             for one in self.all:
-                group.create_task(one.run(), name=f"device {one.kind}")
+                name = f"device {one.kind}"
+                group.create_task(one.run(watchdog.pulse(name, PULSE_S)), name=name)
 
     async def looked(self) -> None:
         """Wait until every device has been looked at once."""
@@ -75,7 +87,7 @@ class Devices:
         return [
             DeviceStatus(
                 kind=one.device.kind,
-                driver=one.device.description,
+                driver=one.description,
                 state=one.health.state,
                 reason=one.health.reason,
                 detail=one.health.detail,

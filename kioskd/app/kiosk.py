@@ -25,10 +25,11 @@ from kioskd.errors import DeviceAbsent, DeviceError, DocumentError
 from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
 from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.tasks import TaskOwner
+from kioskd.runtime.watchdog import Watchdog
 from kioskd.screen import messages as screen
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import Settings
-from kioskd.signalling.link import BrokerAddress
+from kioskd.signalling.link import LONGEST_ROUND_S, BrokerAddress
 from kioskd.signalling.messages import (
     Answer,
     Bye,
@@ -48,6 +49,9 @@ from kioskd.visit.words import EndReason, Scene
 
 log = structlog.get_logger(__name__)
 
+BEAT_S: Final = 2.0
+PULSE_S: Final = 10.0
+"""A loop that waits for an event looks up each BEAT_S; PULSE_S without that is a hang."""
 SHOW_EVERY_S: Final = 5.0
 """The view is sent again at this pace: opening hours and waiting times move by themselves."""
 
@@ -66,14 +70,22 @@ class Kiosk:
         address: BrokerAddress,
         screen_server: ScreenServer,
         spool: Spool,
+        watchdog: Watchdog,
     ) -> None:
         self.visit = Visit(language=settings.kiosk.language, entered=time.monotonic())
-        self.line = Line(settings.kiosk, address, on_signal=self._on_signal, on_change=self._show)
+        self.line = Line(
+            settings.kiosk,
+            address,
+            on_signal=self._on_signal,
+            on_change=self._show,
+            beat=watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
+        )
         self.devices = devices
         self.volume = 0.7
         self._settings = settings
         self._screen = screen_server
         self._spool = spool
+        self._watchdog = watchdog
         self._events: deque[Event] = deque()
         self._handling = False
         self._timer = asyncio.Event()
@@ -115,7 +127,7 @@ class Kiosk:
         await self._wipe()
         async with asyncio.TaskGroup() as group:
             for name, work in {
-                "devices": self.devices.run,
+                "devices": lambda: self.devices.run(self._watchdog),
                 "broker": self.line.link.run,
                 "timers": self._run_timers,
                 "refresh": self._run_refresh,
@@ -131,18 +143,24 @@ class Kiosk:
         await self._wipe()
 
     async def _run_timers(self) -> None:
+        pulse = self._watchdog.pulse("timers", PULSE_S)
         while True:
+            pulse.beat()
             due = deadline(self.visit)
+            left = BEAT_S if due is None else min(due - time.monotonic(), BEAT_S)
             self._timer.clear()
             try:
-                async with asyncio.timeout(None if due is None else due - time.monotonic()):
+                async with asyncio.timeout(left):
                     await self._timer.wait()
             except TimeoutError:
-                self.post(ev.Tick())
+                if due is not None and due <= time.monotonic():
+                    self.post(ev.Tick())
 
     async def _run_refresh(self) -> None:
         last_entry = last_status = time.monotonic()
+        pulse = self._watchdog.pulse("refresh", PULSE_S)
         while True:
+            pulse.beat()
             await asyncio.sleep(SHOW_EVERY_S)
             now = time.monotonic()
             if now - last_entry >= ENTRY_EVERY_S:
@@ -155,9 +173,15 @@ class Kiosk:
 
     async def _run_panel(self) -> None:
         panel = self.devices.panel
+        pulse = self._watchdog.pulse("panel", PULSE_S)
         while True:
+            pulse.beat()
             try:
-                self._on_panel(await panel.device.event())
+                async with asyncio.timeout(BEAT_S):
+                    event = await panel.device.event()
+                self._on_panel(event)
+            except TimeoutError:
+                continue  # nobody pressed anything
             except DeviceError:
                 await asyncio.sleep(1.0)  # the supervisor reopens it
 

@@ -49,6 +49,7 @@ class Line:
         *,
         on_signal: Callable[[str, str, Claim | Answer | Bye], None],
         on_change: Callable[[], None],
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.epoch = new_id()
         self.invalid = 0
@@ -69,6 +70,7 @@ class Line:
             on_message=self._receive,
             on_connected=self._retained,
             on_change=lambda _: on_change(),
+            beat=beat,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import ssl
@@ -17,14 +18,20 @@ import structlog
 from kioskd import __version__
 from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
+from kioskd.app.safe_start import SafeStart
 from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
-from kioskd.control.api import CallStatus, ServiceStatus, Status, TestResult
+from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceBusy, SettingsError
 from kioskd.hal.device import DeviceKind
+from kioskd.runtime import worker
+from kioskd.runtime.hotplug import Hotplug
 from kioskd.runtime.notify import notify
+from kioskd.runtime.starts import Starts
+from kioskd.runtime.vitals import LoopLag, vitals
+from kioskd.runtime.watchdog import Watchdog
 from kioskd.screen.messages import Action
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import BrokerSettings, Settings
@@ -36,6 +43,7 @@ log = structlog.get_logger(__name__)
 WEB_ROOT: Final = Path(__file__).parents[1] / "web" / "dist"
 STOP_S: Final = 4.5
 STATS_EVERY_S: Final = 2.0
+STATS_PULSE_S: Final = 15.0
 
 
 def build_devices(settings: Settings) -> Devices:
@@ -77,8 +85,13 @@ class Daemon:
         self._settings = settings
         self._on_ready = on_ready
         self._started = time.monotonic()
+        self._prepared = False
         self._stats = CallStatus(scene=Scene.CHOOSING, service=None, scene_s=0)
         self.devices = build_devices(settings)
+        self._watchdog = Watchdog(overdue=worker.overdue)
+        self._lag = LoopLag()
+        self._starts = Starts(settings.state.folder)
+        self._safe_start = SafeStart(self._starts, self.devices)
         self._spool = Spool(settings.documents.spool, settings.documents.spool_mb * 1024 * 1024)
         self._screen = ScreenServer(
             port=settings.screen.port,
@@ -92,6 +105,7 @@ class Daemon:
             broker_address(settings.kiosk.id, settings.broker),
             self._screen,
             self._spool,
+            self._watchdog,
         )
 
     async def run(self) -> None:
@@ -100,28 +114,61 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        control = ControlServer(self._settings.control.socket, status=self.status, test=self._test)
-        async with control, self._screen, asyncio.TaskGroup() as group:
-            kiosk = group.create_task(self.kiosk.run(), name="kiosk")
-            stats = group.create_task(self._watch_call(), name="call statistics")
+        control = ControlServer(
+            self._settings.control.socket,
+            status=self.status,
+            test=self._test,
+            readmit=self._safe_start.readmit,
+        )
+        async with control, self._screen:
+            serving = asyncio.create_task(self._serve(), name="daemon")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if serving.done():
+                serving.result()  # it ends by an error only
+            await self._stop(serving)
+
+    async def _serve(self) -> None:
+        """Run all parts, and tell when the kiosk is ready."""
+        await self._safe_start.prepare()
+        self._prepared = True
+        async with asyncio.TaskGroup() as group:
+            for name, work in {
+                "kiosk": self.kiosk.run,
+                "call statistics": self._watch_call,
+                "watchdog": self._watchdog.run,
+                "loop lag": self._lag.run,
+            }.items():
+                group.create_task(work(), name=name)
             await self.devices.looked()
             notify("READY=1")
             log.info("kioskd.ready", after_s=round(time.monotonic() - self._started, 2))
             self._on_ready(self._screen.url)
-            await stop.wait()
-            notify("STOPPING=1")
-            log.info("kioskd.stopping")
+            group.create_task(self._safe_start.run(self._idle), name="safe start")
+            with Hotplug(self.devices.poke):
+                await asyncio.Event().wait()
+
+    async def _stop(self, serving: asyncio.Task[None]) -> None:
+        notify("STOPPING=1")
+        log.info("kioskd.stopping")
+        if self._prepared:  # before that, nothing is to be touched
             try:
                 async with asyncio.timeout(STOP_S):
                     await self.kiosk.stop()
             except TimeoutError:
                 log.warning("kioskd.stop_slow")
-            kiosk.cancel()
-            stats.cancel()
+        serving.cancel()
+        await asyncio.wait([serving])
+        await self._safe_start.settled()
+
+    def _idle(self) -> bool:
+        return self.kiosk.visit.scene is Scene.CHOOSING
 
     def status(self) -> Status:
         """Return what kioskctl shows."""
         now = datetime.now(UTC)
+        lag_p99_ms, lag_max_ms = self._lag.figures_ms()
         return Status(
             kioskd=__version__,
             kiosk=self._settings.kiosk.id,
@@ -131,6 +178,11 @@ class Daemon:
             invalid_messages=self.kiosk.line.invalid,
             screen_url=self._screen.url,
             screen_connected=self._screen.connected,
+            safe_mode=self._starts.safe,
+            failed_starts=self._starts.failed,
+            loop_lag_p99_ms=round(lag_p99_ms, 1),
+            loop_lag_max_ms=round(lag_max_ms, 1),
+            process=ProcessStatus(**dataclasses.asdict(vitals())),
             call=self._stats,
             devices=self.devices.statuses(),
             services=[
@@ -148,7 +200,9 @@ class Daemon:
         return self.kiosk.page_picture(document, number)
 
     async def _watch_call(self) -> None:
+        pulse = self._watchdog.pulse("call statistics", STATS_PULSE_S)
         while True:
+            pulse.beat()
             visit = self.kiosk.visit
             figures = await self.kiosk.call_stats()
             self._stats = CallStatus(
@@ -164,6 +218,6 @@ class Daemon:
             await asyncio.sleep(STATS_EVERY_S)
 
     async def _test(self, kind: DeviceKind) -> TestResult:
-        if self.kiosk.visit.scene is not Scene.CHOOSING:
+        if not self._idle():
             raise DeviceBusy("a resident is at the kiosk")
         return await try_device(self.devices, kind, self._spool)

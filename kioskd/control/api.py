@@ -49,10 +49,27 @@ class ServiceStatus(_Answer):
     opens: str | None
 
 
-class Status(_Answer):
-    """The whole kiosk at a glance. `version` is that of this answer's shape."""
+class ProcessStatus(_Answer):
+    """What the daemon's process holds: for a soak test to see what grows.
 
-    version: int = 1
+    `tasks` are asyncio's; `children` are direct ones, zombies included.
+    """
+
+    fds: int
+    threads: int
+    tasks: int
+    children: int
+    rss_kb: int
+
+
+class Status(_Answer):
+    """The whole kiosk at a glance. `version` is that of this answer's shape.
+
+    The lag is how late the daemon's loop woke, over the last minute. `failed_starts` counts
+    those in a row, this one included for its first minute.
+    """
+
+    version: int = 2
     kioskd: str
     kiosk: str
     pid: int
@@ -61,6 +78,11 @@ class Status(_Answer):
     invalid_messages: int
     screen_url: str
     screen_connected: bool
+    safe_mode: bool
+    failed_starts: int
+    loop_lag_p99_ms: float
+    loop_lag_max_ms: float
+    process: ProcessStatus
     call: CallStatus
     devices: list[DeviceStatus]
     services: list[ServiceStatus]

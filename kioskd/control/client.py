@@ -28,6 +28,12 @@ def run_test(socket: Path, device: DeviceKind, *, timeout: float = 90.0) -> Test
     return TestResult.model_validate_json(text)
 
 
+def readmit(socket: Path, device: DeviceKind, *, timeout: float = 30.0) -> TestResult:
+    """Let the daemon try a device that it left out. Raises ControlError when it does not answer."""
+    text = asyncio.run(_request(socket, "POST", f"/readmit/{device.value}", timeout))
+    return TestResult.model_validate_json(text)
+
+
 async def _request(socket: Path, method: str, path: str, timeout: float) -> str:
     connector = aiohttp.UnixConnector(str(socket))
     limit = aiohttp.ClientTimeout(total=timeout)

@@ -17,7 +17,7 @@ from kioskd.hal.device import DeviceKind
 
 
 class ControlServer:
-    """Serves `/status` and `/test/{device}` on a unix socket of mode 0660.
+    """Serves `/status`, `/test/{device}` and `/readmit/{device}` on a unix socket of mode 0660.
 
     A socket left by a dead daemon is replaced; a live one raises ControlError.
     """
@@ -28,10 +28,11 @@ class ControlServer:
         *,
         status: Callable[[], Status],
         test: Callable[[DeviceKind], Awaitable[TestResult]],
+        readmit: Callable[[DeviceKind], Awaitable[TestResult]],
     ) -> None:
         self._path = path
         self._status = status
-        self._test = test
+        self._try = {"test": test, "readmit": readmit}
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -39,7 +40,7 @@ class ControlServer:
             raise ControlError(f"another kioskd runs already: {self._path} answers")
         application = web.Application()
         application.router.add_get("/status", self._get_status)
-        application.router.add_post("/test/{device}", self._post_test)
+        application.router.add_post("/{what:test|readmit}/{device}", self._post_try)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -70,13 +71,13 @@ class ControlServer:
     async def _get_status(self, _: web.Request) -> web.Response:
         return web.json_response(text=self._status().model_dump_json())
 
-    async def _post_test(self, request: web.Request) -> web.Response:
+    async def _post_try(self, request: web.Request) -> web.Response:
         try:
             device = DeviceKind(request.match_info["device"])
         except ValueError:
             raise web.HTTPNotFound(text="no such device") from None
         try:
-            result = await self._test(device)
+            result = await self._try[request.match_info["what"]](device)
         except (DeviceError, ValidationError) as error:
             result = TestResult(device=device, passed=False, message=str(error))
         return web.json_response(text=result.model_dump_json())

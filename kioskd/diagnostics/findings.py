@@ -91,7 +91,7 @@ _ACTIONS: Final = {
     Reason.OFFLINE: "Check its network or USB cable and its power.",
     Reason.OUTPUT_FULL: "Take the sheets out of the output tray.",
     Reason.FLAPPING: "Its cable or its power comes and goes: change the cable, the port, the hub.",
-    Reason.LEFT_OUT: "kioskd failed to start with it: unplug it, restart kioskd, then replace it.",
+    Reason.LEFT_OUT: "kioskd failed to start with it: replace it, then: kioskctl readmit DEVICE",
     Reason.FROZEN: "Unplug it and plug it in again; if it freezes again, replace it.",
     Reason.BLACK: "Check the lens's shutter; unplug it and plug it in again.",
     Reason.COVERED: "Uncover the lens.",

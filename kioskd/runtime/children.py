@@ -19,6 +19,10 @@ log = structlog.get_logger(__name__)
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 TERMINATE_S: Final = 3.0
 """How long a child may take to end after SIGTERM before it is killed."""
+KILL_S: Final = 2.0
+"""How long the kernel may take to end a killed child. One that a driver holds in the kernel
+(state D) does not end until the driver lets go; nobody may wait for that."""
+DRAIN_S: Final = 0.5
 LOG_LINE_LIMIT: Final = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,17 +43,42 @@ def die_with_parent(parent: int) -> Callable[[], None]:
     return arm
 
 
-async def stop_process(process: Process, *, terminate_s: float = TERMINATE_S) -> int:
-    """End a process: SIGTERM to its group, wait, SIGKILL to its group, reap. Return its code."""
+async def stop_process(process: Process, *, terminate_s: float = TERMINATE_S) -> int | None:
+    """End a process: SIGTERM to its group, wait, SIGKILL to its group, reap.
+
+    Takes `terminate_s` and KILL_S at the most. Returns its code, or None when not even
+    SIGKILL ended it; it is reaped later, when the kernel lets go of it.
+    """
     if process.returncode is None:
         _signal_group(process.pid, signal.SIGTERM)
-        try:
-            async with asyncio.timeout(terminate_s):
-                await process.wait()
-        except TimeoutError:
+        if not await _ends(process, terminate_s):
             log.warning("child.killed", pid=process.pid)
     _signal_group(process.pid, signal.SIGKILL)  # what it left behind in its group
-    return await process.wait()
+    if not await _ends(process, KILL_S):
+        log.error("child.unkillable", pid=process.pid)
+    return process.returncode
+
+
+async def drain(process: Process, *pumps: asyncio.Task[None]) -> None:
+    """Let the readers of an ended process's output finish, and its pipes be closed.
+
+    A stray grandchild may hold the other end of a pipe for ever: the end is not waited for.
+    """
+    if pumps:
+        _, late = await asyncio.wait(pumps, timeout=DRAIN_S)
+        for pump in late:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+    if process.returncode is not None:
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  (no public way)
+
+
+async def _ends(process: Process, limit_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await process.wait()
+    # Some releases of Python let `wait` wait for the pipes too (python/cpython#119710).
+    return process.returncode is not None
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
@@ -122,7 +151,7 @@ class Child:
             return
         await stop_process(self._process)
         if self._pump is not None:
-            await self._pump
+            await drain(self._process, self._pump)
         self._process = None
 
     async def _watch(self, process: Process) -> None:

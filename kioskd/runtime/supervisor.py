@@ -1,9 +1,14 @@
-"""Supervision of a device: its true state, reopening with back-off, one user at a time."""
+"""Supervision of a device: its true state, reopening with back-off, one user at a time.
+
+A device that comes and goes again and again is left alone for a while (FLAPPING); one that
+the daemon could not start with is not touched at all (LEFT_OUT), until it is readmitted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +19,8 @@ import structlog
 
 from kioskd.errors import DeviceAbsent, DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import Device, DeviceHealth, DeviceState
+from kioskd.runtime.flapping import FLAP_LIMITS, FlapGuard, FlapLimits
+from kioskd.runtime.watchdog import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +30,20 @@ CHECK_EVERY_S: Final = 2.0
 CHECK_LIMIT_S: Final = 3.0
 """Together: what is published is true within 5 s."""
 BACK_OFF_S: Final = (0.5, 8.0)
+PULSE_S: Final = 15.0
+"""The longest round: a pause, a check, and the end of a worker that does not stop."""
+_LOSSES: Final = frozenset(
+    {
+        Reason.NOT_FOUND,
+        Reason.UNPLUGGED,
+        Reason.NO_ANSWER,
+        Reason.CRASHED,
+        Reason.IO_ERROR,
+        Reason.PROTOCOL,
+        Reason.OFFLINE,
+    }
+)
+"""What a bad cable, power supply or driver does. Paper that is out is no flapping."""
 _ABSENT: Final = frozenset({Reason.NOT_CONFIGURED, Reason.NOT_FOUND, Reason.UNPLUGGED})
 
 
@@ -41,6 +62,7 @@ class Supervised(Generic[D]):
         keep_open: bool = False,
         on_change: Callable[[DeviceHealth], None] | None = None,
         check_every_s: float = CHECK_EVERY_S,
+        flap_limits: FlapLimits = FLAP_LIMITS,
     ) -> None:
         self.device = device
         self.health = DeviceHealth(
@@ -53,6 +75,9 @@ class Supervised(Generic[D]):
         self._lease = asyncio.Lock()
         self._poke = asyncio.Event()
         self._seen: tuple[Reason, str] | None = None
+        self._guard = FlapGuard(flap_limits)
+        self._left_out: D | None = None
+        self._looking = asyncio.Lock()
         device.look_again = self.poke
 
     @property
@@ -60,16 +85,46 @@ class Supervised(Generic[D]):
         """The device's kind, for logs."""
         return self.device.kind.value
 
+    @property
+    def description(self) -> str:
+        """Driver and address of the device that is configured, left out or not."""
+        return (self._left_out or self.device).description
+
+    @property
+    def resting(self) -> bool:
+        """True while the device is left alone because it flaps."""
+        return self._guard.resting(time.monotonic())
+
     def poke(self) -> None:
-        """Look at the device now: something was plugged, or a user saw an error."""
+        """Look at the device now: something was plugged, or a user saw an error.
+
+        Does not shorten the rest of a device that flaps.
+        """
         self._poke.set()
 
-    async def run(self) -> None:
-        """Watch the device until cancelled, then close it."""
+    def leave_out(self, placeholder: D, detail: str) -> None:
+        """Touch the device no more; `placeholder`, one that is never there, stands in for it."""
+        self._left_out, self.device = self.device, placeholder
+        self._publish(DeviceHealth(DeviceState.FAILED, Reason.LEFT_OUT, detail))
+        self.looked.set()
+
+    def readmit(self) -> None:
+        """Take a device that was left out back; it is looked at by `look` or `run`."""
+        if self._left_out is not None:
+            self.device, self._left_out = self._left_out, None
+            self.poke()
+
+    async def run(self, pulse: Pulse | None = None) -> None:
+        """Watch the device until cancelled, then close it; `pulse` beats at each round."""
+        pulse = pulse or Pulse(self.kind, math.inf)
         wait = BACK_OFF_S[0]
         try:
             while True:
-                if await self._look():
+                pulse.beat()
+                if self.resting:
+                    await self._rest()
+                    continue
+                if self._left_out is not None or await self.look():
                     wait = BACK_OFF_S[0]
                     pause = self._check_every_s
                 else:
@@ -90,6 +145,8 @@ class Supervised(Generic[D]):
         """
         if self._lease.locked():
             raise DeviceBusy(f"the {self.kind} is in use")
+        if self._left_out is not None or self.resting:
+            raise DeviceError(self.health.reason or Reason.FLAPPING, self.health.detail)
         async with self._lease:
             try:
                 await self.device.open()
@@ -124,21 +181,24 @@ class Supervised(Generic[D]):
             if reason is None:
                 self.poke()  # the device itself may have something to say
 
+    async def look(self) -> bool:
+        """Look at the device once, and open it where it is kept open.
+
+        Returns whether it is as well as it can be: a device that is not there because there
+        is none is.
+        """
+        async with self._looking:
+            return await self._look()
+
     async def _look(self) -> bool:
         try:
-            async with asyncio.timeout(CHECK_LIMIT_S):
-                health = await self.device.check()
-                if self._keep_open:
-                    await self.device.open()
+            health = await self._check()
         except DeviceError as error:
             if self._keep_open:
                 await self.device.close()
             if not (self._lease.locked() and error.reason is Reason.BUSY):
                 self.report(error)
             return isinstance(error, DeviceAbsent) and error.reason is Reason.NOT_CONFIGURED
-        except TimeoutError:
-            self.report(DeviceError(Reason.NO_ANSWER, "the check took too long"))
-            return False
         finally:
             self.looked.set()
         if self._lease.locked() and health.state is DeviceState.READY:
@@ -146,10 +206,47 @@ class Supervised(Generic[D]):
         self._publish(health)
         return True
 
+    async def _check(self) -> DeviceHealth:
+        """Check and open; a check that hangs is told of before it is ended, which takes time."""
+        check = asyncio.create_task(self._check_and_open(), name=f"check {self.kind}")
+        try:
+            done, _ = await asyncio.wait([check], timeout=CHECK_LIMIT_S)
+            if done:
+                return check.result()
+            late = DeviceError(Reason.NO_ANSWER, "the check took too long")
+            self.report(late)
+            raise late
+        finally:
+            if not check.done():
+                check.cancel()
+                await asyncio.wait([check])
+                if not check.cancelled():
+                    check.exception()  # too late for anybody to care
+
+    async def _check_and_open(self) -> DeviceHealth:
+        health = await self.device.check()
+        if self._keep_open:
+            await self.device.open()
+        return health
+
+    async def _rest(self) -> None:
+        """Leave the device closed and alone for a part of its rest."""
+        if self._keep_open and not self._lease.locked():
+            await self.device.close()
+        left = self._guard.until - time.monotonic()
+        await asyncio.sleep(max(0.0, min(left, self._check_every_s)))
+
     def _publish(self, health: DeviceHealth) -> None:
         if self._seen is not None and health.state in (DeviceState.READY, DeviceState.BUSY):
             health = DeviceHealth(DeviceState.DEGRADED, *self._seen)
         old = self.health
+        if self.resting:
+            return
+        if old.state.usable and not health.state.usable and health.reason in _LOSSES:
+            now = time.monotonic()
+            if self._guard.lost(now):
+                detail = f"left alone for {self._guard.until - now:.0f} s: {health.detail}"
+                health = DeviceHealth(DeviceState.FAILED, Reason.FLAPPING, detail)
         if (health.state, health.reason) == (old.state, old.reason):
             return
         self.health = replace(health, since=time.monotonic())

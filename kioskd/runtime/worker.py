@@ -13,7 +13,9 @@ its main thread. The two talk over a socket pair in JSON lines:
 
 Large data never travels here: pictures go through a SharedRing, pages through files in
 RAM. A worker that does not answer in time, or makes no progress, is terminated, then
-killed; the next call starts a new one.
+killed; the next call starts a new one. One that fails again and again before it has
+answered anything is started after a growing pause only; and none is started beside one
+of its name that cannot be killed.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import socket
 import sys
+import weakref
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -40,7 +44,7 @@ from kioskd.errors import (
     WorkerStalled,
 )
 from kioskd.hal.simulated import device_error
-from kioskd.runtime.children import die_with_parent, pump_lines, stop_process
+from kioskd.runtime.children import KILL_S, die_with_parent, drain, pump_lines, stop_process
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +56,34 @@ CANCEL_S: Final = 5.0
 """How long a cancelled call may take to end before the worker is killed."""
 TERMINATE_S: Final = 1.0
 MESSAGE_LIMIT: Final = 1 << 20
+BACK_OFF_S: Final = (0.5, 4.0)
+"""First and longest pause before a worker that has died twice without an answer in between is
+started again; until it is over, calls fail at once. Short: a device that is well again must be
+seen to be within 5 s."""
+LADDER_S: Final = CANCEL_S + TERMINATE_S + KILL_S + 2.0
+"""How long after its limit a call may last until the worker has been ended, and a margin."""
+
+_unkillable: Final[dict[str, Process]] = {}
+_workers: Final[weakref.WeakSet[Worker]] = weakref.WeakSet()
+
+
+def overdue(now: float) -> list[str]:
+    """Name the workers with a call that should have been ended by `now`, of the loop's clock."""
+    return [one.name for one in _workers if one.is_overdue(now)]
 
 
 @dataclass(slots=True)
 class _Call:
     answer: asyncio.Future[Json]
     on_progress: Callable[[Json], None] | None
-    moved: float = field(default=0.0)
+    moved: float
+    deadline: float
+    stall: float = math.inf
+
+    @property
+    def limit(self) -> float:
+        """When the call is to be ended, unless it is answered or moves."""
+        return min(self.deadline, self.moved + self.stall)
 
 
 class Worker:
@@ -91,21 +116,29 @@ class Worker:
         self._lock = asyncio.Lock()
         self._process: Process | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._receiver: asyncio.Task[None] | None = None
+        self._output: asyncio.Task[None] | None = None
         self._calls: dict[int, _Call] = {}
         self._next = 0
+        self._failures = 0
+        self._not_before = 0.0
+        _workers.add(self)
 
     @property
     def pid(self) -> int | None:
         """The worker's process id, or None while there is none."""
         return self._process.pid if self._process else None
 
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether a call has outlived its limit and the ladder."""
+        return any(now > entry.limit + LADDER_S for entry in self._calls.values())
+
     async def call(
         self,
         method: str,
         *,
         timeout: float,
-        stall: float | None = None,
+        stall: float = math.inf,
         on_progress: Callable[[Json], None] | None = None,
         **arguments: Json,
     ) -> Json:
@@ -113,20 +146,25 @@ class Worker:
 
         `timeout` bounds the whole call in seconds, `stall` the time without progress.
         Raises DeviceError or DocumentError as the worker raised it, WorkerStalled when
-        time ran out (the worker is killed), WorkerDied when it ended. Cancelling the call
+        time ran out (the worker is killed) or an earlier process cannot be killed,
+        WorkerDied when it ended or is not to be started again yet. Cancelling the call
         asks the worker to stop, and kills it when it does not within CANCEL_S.
         """
         async with self._lock:
             if self._process is None:
+                # One that died by itself may still be being ended, and hold the device.
+                await asyncio.shield(self._end("replaced"))
+                self._check_start()
                 await self._start()
             number = self._next
             self._next += 1
             loop = asyncio.get_running_loop()
-            entry = _Call(loop.create_future(), on_progress, loop.time())
+            now = loop.time()
+            entry = _Call(loop.create_future(), on_progress, now, now + timeout, stall)
             self._calls[number] = entry
             try:
                 self._send({"id": number, "call": method, "args": arguments})
-                return await self._wait(number, entry, method, timeout, stall)
+                return await self._wait(number, entry, method)
             finally:
                 self._calls.pop(number, None)
 
@@ -134,19 +172,14 @@ class Worker:
         """End the process, whatever it is doing; a call under way raises WorkerDied."""
         await asyncio.shield(self._end("stopped"))
 
-    async def _wait(
-        self, number: int, entry: _Call, method: str, timeout: float, stall: float | None
-    ) -> Json:
+    async def _wait(self, number: int, entry: _Call, method: str) -> Json:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
         try:
-            while True:
-                limit = deadline if stall is None else min(deadline, entry.moved + stall)
-                done, _ = await asyncio.wait([entry.answer], timeout=max(0.0, limit - loop.time()))
+            while (left := entry.limit - loop.time()) > 0:
+                pause = None if math.isinf(left) else left
+                done, _ = await asyncio.wait([entry.answer], timeout=pause)
                 if done:
                     return entry.answer.result()
-                if stall is None or loop.time() >= min(deadline, entry.moved + stall):
-                    break
         except asyncio.CancelledError:
             await asyncio.shield(self._cancel(number, entry))
             raise
@@ -160,6 +193,29 @@ class Worker:
         if not done:
             await self._end("did not stop when cancelled")
         _forget(entry)
+
+    def _failed(self) -> None:
+        """Note that the process died or did not start; the second time without an answer, pause.
+
+        A call that hangs is no such failure: its own time limit paces those that follow.
+        """
+        self._failures += 1
+        if self._failures > 1:
+            first, longest = BACK_OFF_S
+            pause = min(first * 2 ** min(self._failures - 2, 16), longest)
+            self._not_before = asyncio.get_running_loop().time() + pause
+
+    def _check_start(self) -> None:
+        stuck = _unkillable.get(self.name)
+        if stuck is not None:
+            if stuck.returncode is None:
+                raise WorkerStalled(f"{self.name}: process {stuck.pid} cannot be killed")
+            del _unkillable[self.name]
+        left = self._not_before - asyncio.get_running_loop().time()
+        if left > 0:
+            raise WorkerDied(
+                f"{self.name}: failed {self._failures} times, next start in {left:.0f} s"
+            )
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -191,18 +247,19 @@ class Worker:
         except BaseException:
             await asyncio.shield(self._end("cancelled while it started"))
             raise
-        ready = asyncio.get_running_loop().create_future()
-        self._calls[-1] = _Call(ready, None)
-        self._tasks = [
-            asyncio.create_task(self._receive(reader), name=f"worker {self.name}"),
-            asyncio.create_task(self._log_output(), name=f"worker {self.name} output"),
-        ]
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        self._calls[-1] = _Call(ready, None, loop.time(), loop.time() + START_S)
+        name = f"worker {self.name}"
+        self._receiver = asyncio.create_task(self._receive(reader), name=name)
+        self._output = asyncio.create_task(self._log_output(), name=f"{name} output")
         try:
             async with asyncio.timeout(START_S):
                 await ready
         except BaseException as error:
             await asyncio.shield(self._end("did not start"))
             if isinstance(error, TimeoutError):
+                self._failed()
                 raise WorkerStalled(f"{self.name}: did not start in {START_S:.0f} s") from error
             raise
         finally:
@@ -222,11 +279,9 @@ class Worker:
                 entry.answer.set_exception(WorkerDied(f"{self.name}: the process ended"))
         # Whoever calls next must find no process: end it here, whatever is left of it.
         process, self._process = self._process, None
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
         if process is not None:
-            code = await stop_process(process, terminate_s=TERMINATE_S)
+            self._failed()
+            code = await self._stop_process(process)
             self.restarts += 1
             log.warning("worker.died", worker=self.name, pid=process.pid, code=code)
             if self._on_death is not None:
@@ -240,6 +295,8 @@ class Worker:
         entry = self._calls.get(message["id"])
         if entry is None or entry.answer.done():
             return
+        if message["id"] >= 0:
+            self._failures = 0
         if "progress" in message:
             entry.moved = asyncio.get_running_loop().time()
             if entry.on_progress is not None:
@@ -259,15 +316,24 @@ class Worker:
 
     async def _end(self, why: str) -> None:
         process, self._process = self._process, None
-        writer, self._writer = self._writer, None
         if process is not None:
             log.debug("worker.ending", worker=self.name, pid=process.pid, why=why)
-            if writer is not None:
-                writer.close()
-            await stop_process(process, terminate_s=TERMINATE_S)
+            await self._stop_process(process)
         # A process that died by itself may still be being reaped by its receiving task.
-        await asyncio.gather(*self._tasks)
-        self._tasks = []
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            await receiver
+
+    async def _stop_process(self, process: Process) -> int | None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        code = await stop_process(process, terminate_s=TERMINATE_S)
+        if code is None:
+            _unkillable[self.name] = process
+        if self._output is not None:
+            await drain(process, self._output)
+        return code
 
 
 def _forget(entry: _Call) -> None:
@@ -290,7 +356,7 @@ class DeviceWorker(Worker):
         method: str,
         *,
         timeout: float,
-        stall: float | None = None,
+        stall: float = math.inf,
         on_progress: Callable[[Json], None] | None = None,
         **arguments: Json,
     ) -> Json:

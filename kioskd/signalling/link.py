@@ -32,6 +32,9 @@ KEEPALIVE_S: Final = 15
 CONNECT_S: Final = 5.0
 PUBLISH_S: Final = 5.0
 OUTBOX: Final = 200
+BEAT_S: Final = 5.0
+LONGEST_ROUND_S: Final = 120.0
+"""The longest wait between attempts, and an attempt whose every step takes all its time."""
 BACK_OFF_S: Final = (0.2, 30.0)
 """First and longest wait between attempts; the wait is random up to the bound, so that many
 kiosks do not come back at the same instant."""
@@ -84,7 +87,8 @@ class Link:
 
     `on_message(topic, payload)` gets every message of the subscriptions;
     `on_connected()` returns the messages that restore our retained state;
-    `on_change(online)` is told when the broker comes and goes.
+    `on_change(online)` is told when the broker comes and goes; `beat()` is called at every
+    attempt and each BEAT_S of a connection, so that a wedged link is told from an absent broker.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Link:
         on_connected: Callable[[], Sequence[Message]],
         on_change: Callable[[bool], None],
         back_off_s: tuple[float, float] = BACK_OFF_S,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.online = False
         self.dropped = 0
@@ -107,6 +112,7 @@ class Link:
         self._on_connected = on_connected
         self._on_change = on_change
         self._back_off_s = back_off_s
+        self._beat = beat
         self._outbox: deque[_Queued] = deque()
         self._watched: str | None = None
         self._wake = asyncio.Event()
@@ -144,6 +150,7 @@ class Link:
         wait = self._back_off_s[0]
         away_since: float | None = None
         while True:
+            self._beat()
             try:
                 await self._session()
             except (aiomqtt.MqttError, OSError, TimeoutError) as error:
@@ -181,7 +188,12 @@ class Link:
             asyncio.create_task(self._transmit(client), name="broker transmit"),
         ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done: set[asyncio.Task[None]] = set()
+            while not done:
+                self._beat()
+                done, _ = await asyncio.wait(
+                    tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
             for task in tasks:
                 task.cancel()

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from drivers.camera.fake import FakeCamera, FakeCameraConfig
-from kioskd.errors import Reason
+from drivers.camera.fake import FakeCameraConfig
+from drivers.camera.none import NoCamera
+from kioskd.errors import DeviceError, Reason
+from kioskd.hal.camera import Camera
 from kioskd.hal.device import DeviceHealth, DeviceState
+from kioskd.runtime.flapping import FLAP_LIMITS, FlapLimits
 from kioskd.runtime.supervisor import Supervised
 
 WITHIN_S = 10.0
@@ -19,12 +22,12 @@ WITHIN_S = 10.0
 class Watched:
     """A supervised camera, and the states it went through."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: FlapLimits = FLAP_LIMITS) -> None:
         self.camera = FakeCameraConfig().build()
         self.healths: list[DeviceHealth] = []
         self.changed = asyncio.Event()
-        self.supervised: Supervised[FakeCamera] = Supervised(
-            self.camera, on_change=self._note, check_every_s=60
+        self.supervised: Supervised[Camera] = Supervised(
+            self.camera, on_change=self._note, check_every_s=60, flap_limits=limits
         )
 
     def _note(self, health: DeviceHealth) -> None:
@@ -34,6 +37,12 @@ class Watched:
     async def until(self, state: DeviceState, reason: Reason | None = None) -> None:
         async with asyncio.timeout(WITHIN_S):
             while (self.supervised.health.state, self.supervised.health.reason) != (state, reason):
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def until_not_usable(self) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while self.supervised.health.state.usable:
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -78,3 +87,100 @@ async def test_a_failure_is_told_over_what_a_user_saw(watched: Watched) -> None:
         watched.camera.fail_with(Reason.UNPLUGGED)
         watched.supervised.poke()
         await watched.until(DeviceState.ABSENT, Reason.UNPLUGGED)
+
+
+async def test_a_check_that_hangs_is_told_before_it_has_ended(watched: Watched) -> None:
+    stubborn = asyncio.Event()
+
+    async def check() -> DeviceHealth:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await stubborn.wait()  # like a worker on the ladder
+            raise
+        raise AssertionError
+
+    watched.camera.check = check  # type: ignore[method-assign]
+    watched.supervised.poke()
+    await watched.until(DeviceState.FAILED, Reason.NO_ANSWER)
+    stubborn.set()
+
+
+LIMITS = FlapLimits(losses=3, within_s=60, rest_s=1.0, longest_s=2.0, calm_s=60)
+
+
+@pytest.fixture
+async def flapping() -> AsyncIterator[Watched]:
+    one = Watched(LIMITS)
+    task = asyncio.create_task(one.supervised.run())
+    await one.until(DeviceState.READY)
+    for _ in range(LIMITS.losses):
+        await one.until(DeviceState.READY)
+        one.camera.fail_with(Reason.UNPLUGGED)
+        one.supervised.poke()
+        await one.until_not_usable()
+        one.camera.fail_with(None)
+        one.supervised.poke()
+    yield one
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_device_that_flaps_is_left_alone_and_taken_back(flapping: Watched) -> None:
+    assert flapping.supervised.health.reason is Reason.FLAPPING
+    looks = 0
+    check = flapping.camera.check
+
+    async def counted() -> DeviceHealth:
+        nonlocal looks
+        looks += 1
+        return await check()
+
+    flapping.camera.check = counted  # type: ignore[method-assign]
+    for _ in range(5):
+        flapping.supervised.poke()
+        await asyncio.sleep(0.02)  # let the supervisor see the poke, if it cares
+    if flapping.supervised.resting:  # a very slow machine may be past it
+        assert looks == 0
+        with pytest.raises(DeviceError) as refused:
+            async with flapping.supervised.lease():
+                pass
+        assert refused.value.reason is Reason.FLAPPING
+        assert not flapping.camera.is_open
+    await flapping.until(DeviceState.READY)
+    assert looks > 0
+
+
+async def test_paper_that_is_out_again_and_again_is_no_flapping() -> None:
+    one = Watched(LIMITS)
+    task = asyncio.create_task(one.supervised.run())
+    for _ in range(3 * LIMITS.losses):
+        await one.until(DeviceState.READY)
+        one.supervised.report(DeviceError(Reason.NO_PAPER))
+        one.supervised.poke()
+    await one.until(DeviceState.READY)
+    assert Reason.FLAPPING not in [health.reason for health in one.healths]
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_device_left_out_is_not_touched_until_it_is_readmitted() -> None:
+    one = Watched()
+    one.camera.fail_with(Reason.CRASHED)  # whoever touches it is told
+    one.supervised.leave_out(NoCamera(), "it killed us")
+    task = asyncio.create_task(one.supervised.run())
+    one.supervised.poke()
+    with pytest.raises(DeviceError) as refused:
+        async with one.supervised.lease():
+            pass
+    assert refused.value.reason is Reason.LEFT_OUT
+    assert [health.reason for health in one.healths] == [Reason.LEFT_OUT]
+    assert one.supervised.description == one.camera.description
+    one.camera.fail_with(None)
+    one.supervised.readmit()
+    await one.until(DeviceState.READY)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,9 +21,10 @@ from kioskd.errors import (
     WorkerStalled,
 )
 from kioskd.runtime.shared import SLOTS, SharedRing
-from kioskd.runtime.worker import DeviceWorker, Worker
+from kioskd.runtime.worker import LADDER_S, DeviceWorker, Worker, overdue
 
 TARGET = "tests.unit.subjects:Subject"
+RESTARTS = 200
 
 
 @pytest.fixture
@@ -131,6 +134,106 @@ async def test_nothing_is_left_after_stop() -> None:
     assert not psutil.pid_exists(pid)
     assert len(asyncio.all_tasks()) == 1
     assert len(os.listdir("/proc/self/fd")) < descriptors  # noqa: PTH208
+
+
+async def test_a_worker_that_dies_at_each_start_is_not_started_at_each_call() -> None:
+    worker = Worker("test", "tests.unit.subjects:Stillborn")
+    for _ in range(2):
+        with pytest.raises(WorkerDied, match="process ended"):
+            await worker.call("anything", timeout=10)
+    with pytest.raises(WorkerDied, match="failed 2 times, next start in"):
+        await worker.call("anything", timeout=10)
+    assert worker.restarts == 2
+    async with asyncio.timeout(20):
+        while worker.restarts == 2:  # the pause ends by itself
+            with pytest.raises(WorkerDied):
+                await worker.call("anything", timeout=10)
+            await asyncio.sleep(0.05)
+    await worker.stop()
+
+
+def held() -> tuple[int, int, int]:
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return descriptors, len(asyncio.all_tasks()), threading.active_count()
+
+
+async def restart(times: int) -> None:
+    died = asyncio.Event()
+    worker = Worker("test", TARGET, {"base": 0}, on_death=died.set)
+    for _ in range(times):
+        died.clear()
+        os.kill(await worker.call("pid", timeout=30), signal.SIGKILL)
+        await died.wait()
+    await worker.stop()
+
+
+async def test_200_restarts_leave_nothing() -> None:
+    await restart(1)
+    before = held()
+    await asyncio.gather(*(restart(RESTARTS // 4) for _ in range(4)))
+    assert held() == before
+    assert not psutil.Process().children()
+
+
+async def test_a_stray_grandchild_holds_up_nobody() -> None:
+    """It has left the worker's group, and holds the worker's output open."""
+    worker = Worker("test", TARGET, {"base": 0})
+    stray = await worker.call("spawn", own_session=True, timeout=10)
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    try:
+        async with asyncio.timeout(10):
+            await worker.stop()
+        assert psutil.pid_exists(stray)
+        await asyncio.sleep(0)  # a transport closes its pipe in the next round of the loop
+        assert len(os.listdir("/proc/self/fd")) < descriptors - 1  # noqa: PTH208
+    finally:
+        os.kill(stray, signal.SIGKILL)
+
+
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
+
+@pytest.mark.skipif(
+    not os.access(FREEZER / "cgroup.procs", os.W_OK), reason="needs root and cgroup v1's freezer"
+)
+async def test_a_worker_that_cannot_be_killed_is_given_up() -> None:
+    """A process frozen by cgroup v1 takes no SIGKILL, like one that a driver holds (state D)."""
+    cell = FREEZER / f"kioskd-test-{os.getpid()}"
+    cell.mkdir()
+    worker = DeviceWorker("unkillable", TARGET, {"base": 0})
+    pid = await worker.call("pid", timeout=10)
+    try:
+        (cell / "cgroup.procs").write_text(str(pid))
+        (cell / "freezer.state").write_text("FROZEN")
+        async with asyncio.timeout(20):
+            with pytest.raises(DeviceError) as hung:
+                await worker.call("pid", timeout=0.2)
+            assert hung.value.reason is Reason.NO_ANSWER
+            with pytest.raises(DeviceError, match=f"process {pid} cannot be killed"):
+                await worker.call("pid", timeout=10)
+            assert overdue(asyncio.get_running_loop().time()) == []
+            (cell / "freezer.state").write_text("THAWED")
+            while psutil.pid_exists(pid):  # noqa: ASYNC110 (the kernel has no event for it)
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)  # its reaping is told to the loop by a thread
+            assert await worker.call("pid", timeout=10) != pid
+    finally:
+        (cell / "freezer.state").write_text("THAWED")
+        await worker.stop()
+        cell.rmdir()
+
+
+async def test_a_call_that_outlives_its_limit_is_overdue(worker: Worker) -> None:
+    call = asyncio.create_task(worker.call("until_cancelled", timeout=60))
+    async with asyncio.timeout(10):
+        while worker.pid is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    now = asyncio.get_running_loop().time()
+    assert overdue(now) == []
+    assert overdue(now + 60 + LADDER_S + 1) == ["test"]
+    call.cancel()
+    await asyncio.wait([call])
+    assert overdue(now + 1000) == []
 
 
 def test_a_ring_never_gives_a_torn_item() -> None:

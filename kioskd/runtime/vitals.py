@@ -1,0 +1,75 @@
+"""How the daemon itself does: how late its loop is, and what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SAMPLE_EVERY_S: Final = 0.05
+WINDOW_S: Final = 60.0
+_PROC: Final = Path("/proc/self")
+
+
+class LoopLag:
+    """Sleeps SAMPLE_EVERY_S again and again; how late it wakes is the loop's lag."""
+
+    def __init__(self) -> None:
+        self._samples: deque[float] = deque(maxlen=round(WINDOW_S / SAMPLE_EVERY_S))
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + SAMPLE_EVERY_S
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            self.add(loop.time() - due)
+
+    def add(self, late_s: float) -> None:
+        """Take one sample into the window."""
+        self._samples.append(max(0.0, late_s))
+
+    def figures_ms(self) -> tuple[float, float]:
+        """Return the 99th percentile and the greatest lag of the last WINDOW_S, in ms."""
+        if not self._samples:
+            return 0.0, 0.0
+        ordered = sorted(self._samples)
+        return ordered[(len(ordered) - 1) * 99 // 100] * 1e3, ordered[-1] * 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What this process holds now. `children` are direct ones, zombies included."""
+
+    fds: int
+    threads: int
+    tasks: int
+    children: int
+    rss_kb: int
+
+
+def vitals() -> Vitals:
+    """Count; takes less than a millisecond. Call on the loop."""
+    status = dict(
+        line.split(":", 1) for line in (_PROC / "status").read_text("ascii", "replace").splitlines()
+    )
+    return Vitals(
+        fds=len(os.listdir(_PROC / "fd")) - 1,  # noqa: PTH208  (less the folder's own)
+        threads=int(status["Threads"]),
+        tasks=len(asyncio.all_tasks()),
+        children=_children(),
+        rss_kb=int(status["VmRSS"].split()[0]),
+    )
+
+
+def _children() -> int:
+    count = 0
+    for thread in (_PROC / "task").iterdir():
+        try:
+            count += len((thread / "children").read_text().split())
+        except OSError:
+            continue  # a thread that has just ended
+    return count

@@ -1,0 +1,201 @@
+"""The daemon's own life: hangs, deaths and starts, under a small service manager."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kioskd.control import client
+from kioskd.control.api import Status
+from kioskd.errors import ControlError, Reason
+from kioskd.hal.device import DeviceKind, DeviceState
+from kioskd.runtime.starts import FAILED_STARTS
+from tests.peer.service_manager import ServiceManager
+
+CONFIG = Path(__file__).parents[2] / "config"
+WATCHDOG_S = 2.0
+"""Shorter than on a kiosk (systemd/kioskd.service), to have it over."""
+
+pytestmark = pytest.mark.peer
+
+
+def unused_port() -> int:
+    """Return a port on which nobody listens: the broker is dead."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A kiosk without a network and with simulated devices."""
+    text = (CONFIG / "demo.toml").read_text()
+    text = text.replace('services_file = "services.toml"', "")
+    file = tmp_path / "kioskd.toml"
+    file.write_text(
+        f'services_file = "{CONFIG / "services.toml"}"\n{text}\n'
+        f'[broker]\nhost = "127.0.0.1"\nport = {unused_port()}\ntls = false\n'
+        f"[screen]\nport = 0\n"
+        f'[documents]\nspool = "{tmp_path / "spool"}"\n'
+        f'[control]\nsocket = "{tmp_path / "control.sock"}"\n'
+        f'[state]\nfolder = "{tmp_path / "state"}"\n'
+    )
+    return file
+
+
+def manager(config: Path, *arguments: str) -> ServiceManager:
+    return ServiceManager(config.parent, "-m", *arguments, watchdog_s=WATCHDOG_S)
+
+
+def daemon(config: Path) -> ServiceManager:
+    return manager(config, "kioskd", "run", "--config", str(config))
+
+
+def deadly(config: Path, fault: str) -> ServiceManager:
+    return manager(config, "tests.peer.deadly_kiosk", str(config), fault)
+
+
+async def status(config: Path) -> Status:
+    """Ask the daemon; it may be in the middle of its start."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await asyncio.to_thread(client.status, config.parent / "control.sock")
+            except ControlError:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_dead_network_and_missing_devices_stop_no_ping(config: Path) -> None:
+    text = config.read_text().replace('[camera]\ndriver = "fake"', "")
+    config.write_text(f'{text}[camera]\ndriver = "v4l2"\ndevice = "/dev/kiosk/nothing"\n')
+    async with daemon(config) as service:
+        life = await service.until_ready(0)
+        await service.until(lambda: life.pings >= 12, "it went silent")
+        answer = await status(config)
+        assert not answer.broker_online
+        assert answer.devices[0].reason is Reason.NOT_FOUND
+        assert answer.loop_lag_max_ms > 0
+        assert answer.process.tasks > 10
+        assert await service.stop() == 0
+        assert len(service.lives) == 1
+
+
+async def test_a_stopped_daemon_is_back(config: Path) -> None:
+    async with daemon(config) as service:
+        first = await service.until_ready(0)
+        await service.until(lambda: first.pings > 0, "it never pinged")
+        os.kill(first.pid, signal.SIGSTOP)
+        stopped = asyncio.get_running_loop().time()
+        second = await service.until_ready(1)
+        assert first.code == -signal.SIGABRT
+        assert second.ready is not None
+        assert second.ready - stopped < WATCHDOG_S + 20
+        assert (await status(config)).pid == second.pid
+        assert await service.stop() == 0
+
+
+@pytest.mark.parametrize("fault", ["block", "wedge"])
+async def test_a_loop_that_hangs_is_found_out(config: Path, fault: str) -> None:
+    async with deadly(config, fault) as service:
+        first = await service.until_ready(0)
+        await service.until(lambda: first.ended is not None, "nobody noticed")
+        assert first.aborted is not None, "it died of the watchdog"
+        config.with_suffix(".heal").touch()
+        await service.until_ready(1)
+        if fault == "wedge":  # the loop itself is well, and says who is not
+            assert '"what": "device panel"' in service.log.read_text()
+        assert await service.stop() == 0
+
+
+async def test_a_device_that_kills_the_daemon_is_left_out_and_named(config: Path) -> None:
+    async with deadly(config, "kill") as service:
+        await service.until(lambda: len(service.lives) > FAILED_STARTS + 1, "too few starts")
+        life = await service.until_ready(FAILED_STARTS + 1)
+        assert [one.code for one in service.lives[:-1]] == [-signal.SIGKILL] * (FAILED_STARTS + 1)
+        answer = await status(config)
+        states = {one.kind: (one.state, one.reason) for one in answer.devices}
+        assert answer.safe_mode
+        assert states.pop(DeviceKind.PANEL) == (DeviceState.FAILED, Reason.LEFT_OUT)
+        assert {state for state, _ in states.values()} == {DeviceState.READY}
+        await service.until(lambda: life.pings > 3, "it does not live on")
+        assert '"device": "panel", "event": "starts.left_out"' in service.log.read_text()
+
+        shown = await kioskctl("status", "--socket", str(config.parent / "control.sock"))
+        assert "SAFE MODE" in shown
+        assert "left out: panel" in shown
+        found = json.loads(await kioskctl("doctor", "--json", "--config", str(config)))
+        panel = next(one for one in found["findings"] if one["id"] == "KSK-623")
+        assert "kioskctl readmit" in panel["action"]
+
+        config.with_suffix(".heal").touch()  # a technician has replaced it
+        told = await kioskctl("readmit", "panel", "--socket", str(config.parent / "control.sock"))
+        assert "the panel is back: ready" in told
+        assert (await status(config)).devices[-1].state is DeviceState.READY
+        assert await service.stop() == 0
+        note = json.loads((config.parent / "state" / "starts.json").read_text())
+        assert note == {"failed": 0, "trying": None, "left_out": {}}
+
+
+async def test_readmitting_it_unrepaired_costs_one_start_only(config: Path) -> None:
+    (config.parent / "state").mkdir()
+    note = {"failed": 0, "trying": None, "left_out": {"panel": 4e9}}  # a clock set back: it is due
+    (config.parent / "state" / "starts.json").write_text(json.dumps(note))
+    async with deadly(config, "kill") as service:
+        await service.until_ready(0)
+        await kioskctl("readmit", "panel", "--socket", str(config.parent / "control.sock"))
+        second = await service.until_ready(1)
+        await service.until(lambda: second.pings > 1, "it does not live on")
+        answer = await status(config)
+        assert answer.devices[-1].reason is Reason.LEFT_OUT
+        assert not answer.safe_mode
+        assert await service.stop() == 0
+
+
+async def test_a_folder_of_state_that_cannot_be_written_is_survived(config: Path) -> None:
+    (config.parent / "state").write_text("a file where the folder should be")
+    async with daemon(config) as service:
+        life = await service.until_ready(0)
+        await service.until(lambda: life.pings > 1, "it does not live on")
+        assert "starts.unwritable" in service.log.read_text()
+        assert await service.stop() == 0
+
+
+async def test_nothing_is_left_of_a_killed_daemon(config: Path) -> None:
+    """Each process that descends from it dies with it; systemd's cgroup is not asked for help."""
+    async with manager(config, "tests.peer.family_kiosk", str(config)) as service:
+        life = await service.until_ready(0)
+        family: list[psutil.Process] = []
+
+        def complete() -> bool:
+            family[:] = psutil.Process(life.pid).children(recursive=True)
+            return len(family) >= 3
+
+        await service.until(complete, "no family")
+        names = {" ".join(one.cmdline()) for one in family}
+        assert any("worker_main" in name for name in names)
+        assert any("sleep" in name for name in names), "a worker's own child"
+        os.kill(life.pid, signal.SIGKILL)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=10)
+        assert alive == []
+
+
+async def kioskctl(*arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kioskd.cli",
+        *arguments,
+        env={**os.environ, "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return out.decode()
