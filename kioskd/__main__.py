@@ -14,6 +14,7 @@ from kioskd import logging
 from kioskd.app.demo import DemoOptions, run_demo
 from kioskd.app.run import Daemon
 from kioskd.errors import KioskError, SettingsError
+from kioskd.runtime.vitals import bound_arenas
 from kioskd.settings import load
 
 WRONG_SETTINGS: Final = 2
@@ -33,6 +34,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the kiosk until SIGTERM."""
+    bound_arenas()
     logging.configure(verbose=verbose)
     _guard(lambda: asyncio.run(_run(config)))
 
