@@ -10,12 +10,16 @@ import cv2
 import numpy as np
 
 from kioskd.app.devices import Devices
-from kioskd.errors import DeviceError
+from kioskd.errors import DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import AudioChunk
 from kioskd.runtime.queues import DropOldest, Latest
+from kioskd.vision.judge import PictureJudge, Verdict
 
 RETRY_S: Final = 1.0
+REOPENINGS: Final = {Reason.FROZEN: 3, Reason.BLACK: 1}
+"""How often a camera is opened anew in one call for what that may mend: a stream that froze,
+a sensor that came up black. After that it is left as it is, and said to be so."""
 OWN_PICTURE_EVERY: Final = 3
 """One of three frames is shown to the resident: enough to see oneself."""
 OWN_PICTURE_WIDTH: Final = 320
@@ -32,6 +36,7 @@ class Sensors:
         self._devices = devices
         self._on_own_picture = on_own_picture
         self._frames: Latest[Frame] = Latest()
+        self._reopenings = dict(REOPENINGS)
         self._chunks: DropOldest[AudioChunk] = DropOldest(10)
 
     async def frame(self) -> Frame:
@@ -45,6 +50,7 @@ class Sensors:
     async def run(self) -> None:
         """Keep camera and microphone open until cancelled, then close both."""
         self.open = True
+        self._reopenings = dict(REOPENINGS)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_retry(self._film), name="sensors camera")
@@ -54,6 +60,7 @@ class Sensors:
 
     async def _film(self) -> None:
         async with self._devices.camera.lease() as camera:
+            judge = PictureJudge(camera.format.fps)
             count = 0
             while True:
                 frame = await camera.frame()
@@ -61,6 +68,19 @@ class Sensors:
                 if count % OWN_PICTURE_EVERY == 0:
                     self._on_own_picture(_small_jpeg(frame))
                 count += 1
+                if judge.look(frame):
+                    self._tell(judge.verdict)
+
+    def _tell(self, verdict: Verdict | None) -> None:
+        """Publish what is wrong with the pictures; open the camera anew where that helps."""
+        if verdict is None:
+            self._devices.camera.observe(None)
+            return
+        left = self._reopenings.get(verdict.reason, 0)
+        if left > 0:
+            self._reopenings[verdict.reason] = left - 1
+            raise DeviceError(verdict.reason, verdict.detail)
+        self._devices.camera.observe(verdict.reason, verdict.detail)
 
     async def _listen(self) -> None:
         async with self._devices.microphone.lease() as microphone:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import struct
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,34 +21,15 @@ from drivers.camera.v4l2 import V4l2CameraConfig
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.camera import Camera, Frame
 from kioskd.hal.device import DeviceState
+from kioskd.vision.judge import PictureJudge
+from tests.contract import v4l2
 
 WIDTH, HEIGHT, FPS = 640, 480, 30
-SHIM = Path(__file__).parent / "v4l2" / "shim.c"
-FRAMES = 8
 
 
 def luma(frame: Frame) -> Plane:
     y = np.frombuffer(frame.i420, np.uint8, frame.width * frame.height)
     return y.reshape(frame.height, frame.width)
-
-
-def to_video(i420: bytes, width: int = WIDTH) -> av.VideoFrame:
-    picture = np.frombuffer(i420, np.uint8).reshape(-1, width)
-    return av.VideoFrame.from_ndarray(picture, format="yuv420p")
-
-
-def jpeg_frames(width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """FRAMES pictures as MJPEG, each after its length, as the shim wants them."""
-    painter = Painter(width, height)
-    file = io.BytesIO()
-    with av.open(file, "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
-        packets = []
-        for number in range(FRAMES):
-            packets += stream.encode(to_video(painter.paint(number, 1000 + number), width))
-        packets += stream.encode()
-    return b"".join(struct.pack("<I", packet.size) + bytes(packet) for packet in packets)
 
 
 class Rig(Protocol):
@@ -64,10 +42,10 @@ class Rig(Protocol):
 @dataclass
 class RealRig:
     camera: Camera
-    folder: Path
+    shim: v4l2.ShimCamera
 
     def fault(self, name: str) -> None:
-        (self.folder / "fault").write_text(name)
+        self.shim.fault(name)
 
 
 @dataclass
@@ -82,32 +60,25 @@ class FakeRig:
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    subprocess.run(
-        ["gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, SHIM, "-ldl"],
-        check=True,
-        timeout=60,
-    )
-    (library.parent / "frames").write_bytes(jpeg_frames())
-    return library
+def films(tmp_path_factory: pytest.TempPathFactory) -> v4l2.ShimCamera:
+    return v4l2.make(tmp_path_factory.mktemp("shim"), WIDTH, HEIGHT)
 
 
-def real_rig(shim: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> RealRig:
-    node = folder / "video0"
-    node.touch()
-    (folder / "frames").symlink_to(shim.parent / "frames")
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
-    monkeypatch.setenv("SHIM_DEVICE", str(node))
-    monkeypatch.setenv("SHIM_FOLDER", str(folder))
-    return RealRig(V4l2CameraConfig(device=node).build(), folder)
+def real_rig(films: v4l2.ShimCamera, folder: Path, monkeypatch: pytest.MonkeyPatch) -> RealRig:
+    for path in films.folder.glob("frames*"):
+        (folder / path.name).symlink_to(path)
+    shim = v4l2.ShimCamera(films.library, folder)
+    shim.device.touch()
+    for name, value in shim.environment.items():
+        monkeypatch.setenv(name, value)
+    return RealRig(V4l2CameraConfig(device=shim.device).build(), shim)
 
 
 @pytest.fixture
 async def real(
-    shim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    films: v4l2.ShimCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RealRig]:
-    rig = real_rig(shim, tmp_path, monkeypatch)
+    rig = real_rig(films, tmp_path, monkeypatch)
     yield rig
     await rig.camera.close()
     assert not psutil.Process().children()
@@ -115,11 +86,14 @@ async def real(
 
 @pytest.fixture(params=["v4l2", "fake"])
 async def rig(
-    request: pytest.FixtureRequest, shim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    films: v4l2.ShimCamera,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Rig]:
     made: Rig
     if request.param == "v4l2":
-        made = real_rig(shim, tmp_path, monkeypatch)
+        made = real_rig(films, tmp_path, monkeypatch)
     else:
         made = FakeRig(FakeCameraConfig().build())
     yield made
@@ -229,15 +203,49 @@ async def drain(camera: Camera) -> None:
 
 @pytest.mark.parametrize("fault", ["format", "size"])
 async def test_another_format_is_refused(real: RealRig, fault: str) -> None:
-    if fault == "size":
-        (real.folder / "frames").unlink()
-        (real.folder / "frames").write_bytes(jpeg_frames(320, 240))
-    else:
-        real.fault(fault)
+    real.fault(fault)
     with pytest.raises(DeviceError) as caught:
         async with asyncio.timeout(15):
             await real.camera.open()
     assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+async def test_a_size_that_changes_in_the_middle_is_told(real: RealRig) -> None:
+    async with asyncio.timeout(15), real.camera as camera:
+        await camera.frame()
+        real.fault("size")
+        with pytest.raises(DeviceError) as caught:
+            await _all_frames(camera)
+    assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+async def _all_frames(camera: Camera) -> None:
+    while True:
+        await camera.frame()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("freeze", Reason.FROZEN),
+        ("black", Reason.BLACK),
+        ("covered", Reason.COVERED),
+        ("slow", Reason.SLOW),
+    ],
+)
+async def test_what_is_wrong_with_the_pictures_is_seen(
+    real: RealRig, fault: str, reason: Reason
+) -> None:
+    async with asyncio.timeout(30), real.camera as camera:
+        judge = PictureJudge(camera.format.fps)
+        judge.look(await camera.frame())
+        real.fault(fault)
+        while judge.verdict is None:
+            judge.look(await camera.frame())
+        assert judge.verdict.reason is reason
+        real.fault("")
+        while judge.verdict is not None:
+            judge.look(await camera.frame())
 
 
 async def test_cancelled_open_leaves_it_closed(real: RealRig) -> None:
@@ -301,7 +309,7 @@ def test_strip_survives_vp8_and_scaling() -> None:
     wanted = {n: 0x9E3779B1 + 33 * n & 0xFFFFFFFF for n in range(65530, 65530 + 30)}
     got: dict[int, int] = {}
     for count, (number, unix_ms) in enumerate(wanted.items()):
-        frame = to_video(painter.paint(number, unix_ms))
+        frame = v4l2.to_video(painter.paint(number, unix_ms), WIDTH)
         frame.pts = count
         for packet in encoder.encode(frame):
             for decoded in decoder.decode(packet):

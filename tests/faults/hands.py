@@ -229,6 +229,15 @@ def _send(stack: Stack, number: signal.Signals) -> Hand:
     return do
 
 
+def camera(fault: str) -> Hand:
+    """Break the camera as shim.c can; "" mends it."""
+
+    async def do(rig: Rig) -> None:
+        await asyncio.to_thread(rig.camera.fault, fault)
+
+    return do
+
+
 def line(how: Line) -> Hand:
     """Change the line between kiosk and broker."""
 

@@ -38,6 +38,7 @@ from kioskd.simulation.cups import PrivateCups
 from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.simulation.sane import write_sane_config
 from kioskd.visit.words import Scene
+from tests.contract import v4l2
 from tests.contract.panel_emulator import PanelEmulator
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
@@ -72,7 +73,8 @@ socket = "{folder}/control.sock"
 [state]
 folder = "{folder}/state"
 [camera]
-{camera}
+driver = "v4l2"
+device = "{camera}"
 [microphone]
 driver = "pipewire"
 source = "{source}"
@@ -99,6 +101,7 @@ class Rig:
 
     folder: Path
     machine: Machine
+    camera: v4l2.ShimCamera
     broker: EmbeddedBroker
     relay: Relay
     cups: PrivateCups
@@ -133,10 +136,16 @@ class Rig:
             stdout=log,
             stderr=log,
             cwd=ROOT,
-            env={**os.environ, **self.sound.env, **self.machine.environment},
+            env={**os.environ, **self.sound.env, **self._preloaded()},
             start_new_session=True,
         )
         await self.until("an answer", lambda rig: rig.status is not None, READY_S)
+
+    def _preloaded(self) -> dict[str, str]:
+        """Return the environment of the camera and the clock; both preload a library."""
+        camera, clock = self.camera.environment, self.machine.environment
+        libraries = [one["LD_PRELOAD"] for one in (camera, clock) if one]
+        return {**camera, **clock, "LD_PRELOAD": ":".join(libraries)}
 
     async def kill(self) -> None:
         """Kill the daemon and whatever would be left of it."""
@@ -313,7 +322,7 @@ async def rig() -> AsyncIterator[Rig]:
     (LOG / "kioskd.log").unlink(missing_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(stage.stage_folder())
-        for name in ("broker", "cups", "sane", "pw"):
+        for name in ("broker", "camera", "cups", "sane", "pw"):
             (folder / name).mkdir()
         broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker"))
         relay = await stack.enter_async_context(Relay(broker.port))
@@ -323,6 +332,7 @@ async def rig() -> AsyncIterator[Rig]:
         panel = PanelEmulator()
         stack.callback(panel.unplug)
         write_sane_config(folder / "sane")
+        camera = await asyncio.to_thread(v4l2.make, folder / "camera")
         screen_port = free_port()
         values = {
             "kiosk": KIOSK,
@@ -330,7 +340,7 @@ async def rig() -> AsyncIterator[Rig]:
             "broker_host": machine.broker_host,
             "broker_port": relay.address[1],
             "screen_port": screen_port,
-            "camera": 'driver = "fake"',
+            "camera": camera.device,
             "source": sound.source,
             "sink": sound.sink,
             "scanner": "test:0",
@@ -355,6 +365,7 @@ async def rig() -> AsyncIterator[Rig]:
         one = Rig(
             folder=folder,
             machine=machine,
+            camera=camera,
             broker=broker,
             relay=relay,
             cups=cups,

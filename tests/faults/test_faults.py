@@ -66,10 +66,21 @@ no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
 # fmt: off
 FAULTS: Final = [
     # ---- worker processes
+    Fault("camera worker killed",            v.talking, h.kill_worker("camera"),    h.device(CAMERA, FAILED, Reason.CRASHED), quick=True),
+    Fault("camera worker hangs",             v.talking, h.freeze_worker("camera"),  h.device(CAMERA, FAILED, Reason.NO_ANSWER)),
     Fault("scanner worker killed, idle",     v.talking, h.kill_worker("scanner"),   h.other_worker("scanner"), quick=True),
     Fault("scanner worker hangs, idle",      v.talking, h.freeze_worker("scanner"), h.device(SCANNER, FAILED, Reason.NO_ANSWER)),
     Fault("printer worker killed, idle",     v.talking, h.kill_worker("printer"),   h.other_worker("printer"), quick=True),
     Fault("printer worker hangs, idle",      v.talking, h.freeze_worker("printer"), h.device(PRINTER, FAILED, Reason.NO_ANSWER)),
+    # ---- the camera
+    Fault("camera unplugged",                v.talking, h.camera("unplug"),   h.device(CAMERA, ABSENT), h.camera(""), quick=True),
+    Fault("camera gives nothing",            v.talking, h.camera("hang"),     h.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
+    Fault("camera's size changes",           v.talking, h.camera("size"),     h.device(CAMERA, FAILED, Reason.WRONG_FORMAT), h.camera("")),
+    Fault("camera taken by another",         v.idle,    h.both(h.camera("busy"), v.talking), h.device(CAMERA, FAILED, Reason.BUSY), h.camera("")),
+    Fault("picture frozen",                  v.talking, h.camera("freeze"),   h.device(CAMERA, FAILED, Reason.FROZEN), h.camera(""), seen_s=8),
+    Fault("picture black",                   v.talking, h.camera("black"),    h.device(CAMERA, FAILED, Reason.BLACK), h.camera(""), seen_s=8),
+    Fault("lens covered",                    v.talking, h.camera("covered"),  h.device(CAMERA, DEGRADED, Reason.COVERED), h.camera(""), seen_s=8),
+    Fault("half the pictures",               v.talking, h.camera("slow"),     h.device(CAMERA, DEGRADED, Reason.SLOW), h.camera(""), seen_s=12),
     # ---- the print system
     Fault("cupsd killed, idle",              v.talking, h.kill(cupsd),       h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(cupsd), then=v.print_again, quick=True),
     Fault("cupsd hangs, idle",               v.talking, h.freeze(cupsd),     h.device(PRINTER, FAILED, Reason.NO_ANSWER), h.go_on(cupsd), then=v.print_again),

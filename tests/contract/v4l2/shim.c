@@ -12,6 +12,9 @@
  *                   busy     EBUSY from open
  *                   hang     no more pictures: VIDIOC_DQBUF blocks for ever
  *                   format   the driver insists on YUYV
+ *                   freeze   the same picture again and again
+ *                   slow     half the rate
+ *                   X        the pictures of the file frames-X where there is one
  *
  * The device has MJPEG only, and one stream at a time. Only what FFmpeg uses is here.
  */
@@ -49,6 +52,7 @@ static uint32_t sequence;
 static int64_t next_ns;
 static uint8_t *frames;
 static size_t frames_size, position;
+static char playing[32];
 
 __attribute__((constructor)) static void resolve(void)
 {
@@ -71,21 +75,40 @@ static int open_in_folder(const char *name)
     return libc_open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static int fault_is(const char *word)
+static int exists_in_folder(const char *name)
 {
-    char text[16] = "";
-    int fd = open_in_folder("fault");
-    if (fd < 0)
-        return 0;
-    ssize_t count = read(fd, text, sizeof text - 1);
-    libc_close(fd);
-    return count > 0 && strcmp(text, word) == 0;
+    int fd = open_in_folder(name);
+    return fd >= 0 && libc_close(fd) == 0;
 }
 
+static void read_fault(char text[16])
+{
+    int fd = open_in_folder("fault");
+    ssize_t count = fd < 0 ? 0 : read(fd, text, 15);
+    if (fd >= 0)
+        libc_close(fd);
+    text[count > 0 ? count : 0] = '\0';
+}
+
+static int fault_is(const char *word)
+{
+    char text[16];
+    read_fault(text);
+    return strcmp(text, word) == 0;
+}
+
+/* Load the file of frames that belongs to the fault, if there is one of its name. */
 static int load_frames(void)
 {
     struct stat status;
-    int fd = open_in_folder("frames");
+    char fault[16];
+    read_fault(fault);
+    snprintf(playing, sizeof playing, "frames-%s", fault);
+    int fd = fault[0] ? open_in_folder(playing) : -1;
+    if (fd < 0) {
+        strcpy(playing, "frames");
+        fd = open_in_folder(playing);
+    }
     if (fd < 0 || fstat(fd, &status) < 0)
         return -1;
     free(frames);
@@ -237,8 +260,14 @@ static int dequeue(struct v4l2_buffer *buffer)
     }
     if (fault_is("unplug"))
         return fail(ENODEV);
+    char fault[16], wanted[32];
+    read_fault(fault);
+    snprintf(wanted, sizeof wanted, "frames-%s", fault);
+    int plain = strcmp(playing, "frames") == 0;
+    if (strcmp(wanted, playing) != 0 && !(plain && !exists_in_folder(wanted)) && load_frames() < 0)
+        return fail(EIO);
     int64_t now = now_ns();
-    next_ns += 1000000000 / rate;
+    next_ns += 1000000000 / (fault_is("slow") ? rate / 2 : rate);
     if (next_ns < now) /* pictures that nobody fetched are lost */
         next_ns = now;
     uint32_t length;
@@ -250,7 +279,8 @@ static int dequeue(struct v4l2_buffer *buffer)
     if (pwrite(camera, frames + position + sizeof length, length, (off_t)index * BUFFER_SIZE) !=
         (ssize_t)length)
         return fail(EIO);
-    position += sizeof length + length;
+    if (!fault_is("freeze"))
+        position += sizeof length + length;
     buffer->index = (uint32_t)index;
     query_buffer(buffer);
     buffer->bytesused = length;

@@ -1,0 +1,1 @@
+"""Looks at pictures: what is wrong with a camera that seems to work."""
