@@ -54,8 +54,9 @@ web-check: ## Check the web pages: types, style, tests
 pytest: ## Run the tests only
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-bench: ## Measure a visit
+bench: ## Measure a visit, and what a worker process costs
 	$(BIN)/python -m bench.visit
+	$(BIN)/python -m bench.worker
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
