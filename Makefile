@@ -63,8 +63,9 @@ faults: ## Inject every fault of the matrix into the real stacks (FAULTS_ARGS= f
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
 
-bench: ## Measure a visit
+bench: ## Measure a visit, and what a worker process costs
 	$(BIN)/python -m bench.visit
+	$(BIN)/python -m bench.worker
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

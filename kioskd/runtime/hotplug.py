@@ -20,7 +20,7 @@ from kioskd.hal.device import DeviceKind
 log = structlog.get_logger(__name__)
 
 SETTLE_S: Final = 0.2
-"""One device makes a burst of events; the last of a burst is followed by one call."""
+"""One device makes a burst of events: they are told together, this long after the first."""
 UDEVD: Final = Path("/run/udev/control")
 
 KINDS: Final = {
@@ -84,11 +84,11 @@ class Hotplug:
         except OSError as error:  # ENOBUFS: events were lost, so anything may have changed
             log.warning("hotplug.lost_events", error=str(error))
             self._kinds |= frozenset(DeviceKind)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self._tell)
+        if self._timer is None:  # not put off by later ones: a loose plug never stops
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self._tell)
 
     def _tell(self) -> None:
+        self._timer = None
         kinds, self._kinds = frozenset(self._kinds), set()
         if kinds:
             self._on_plug(kinds)

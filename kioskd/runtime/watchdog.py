@@ -1,17 +1,16 @@
 """The watchdog: systemd hears from us only while everything of ours makes progress.
 
-Each loop of the daemon has a pulse and beats it each time round. A loop that waits for
-something that is not ours to hurry (the network, a resident) says so with `away`, and is
-not judged meanwhile. Nothing here depends on a device or the network being there.
+Each loop of the daemon has a pulse and beats it each time round; one that waits for the
+network or a resident looks up now and then to do so. Nothing here depends on a device or
+the network being there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -31,26 +30,15 @@ class Pulse:
         self.name = name
         self._limit_s = limit_s
         self._last = time.monotonic()
-        self._away = False
 
     def beat(self) -> None:
         """Tell that the loop goes round."""
         self._last = time.monotonic()
 
-    @contextlib.contextmanager
-    def away(self) -> Iterator[None]:
-        """Wait for the outside world, for as long as it takes."""
-        self._away = True
-        try:
-            yield
-        finally:
-            self._away = False
-            self.beat()
-
     @property
     def stale(self) -> bool:
         """True when the loop should have gone round by now."""
-        return not self._away and time.monotonic() - self._last > self._limit_s
+        return time.monotonic() - self._last > self._limit_s
 
 
 class Watchdog:

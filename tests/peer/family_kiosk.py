@@ -20,7 +20,7 @@ async def main() -> None:
     logging.configure(verbose=True)
     worker = Worker("family", "tests.unit.subjects:Subject", {"base": 0})
     await worker.call("spawn", own_session=False, timeout=30)
-    async with Child("program", ["sleep", "600"]):
+    async with Child("program", ["sleep", "601"]):
         await Daemon(load(Path(sys.argv[1])), on_ready=lambda _: None).run()
     await worker.stop()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -18,11 +21,16 @@ from kioskd.control.api import Status
 from kioskd.errors import ControlError, Reason
 from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.runtime.starts import FAILED_STARTS
+from kioskd.simulation.pipewire import PrivatePipewire
+from kioskd.simulation.sane import write_sane_config
 from tests.peer.service_manager import ServiceManager
 
 CONFIG = Path(__file__).parents[2] / "config"
 WATCHDOG_S = 2.0
 """Shorter than on a kiosk (systemd/kioskd.service), to have it over."""
+
+FAMILY = ("SaneWorker", "subjects:Subject", "sleep 600", "sleep 601", "pacat", "parec")
+"""Workers, a worker's own child, a program, and the two that carry the sound."""
 
 pytestmark = pytest.mark.peer
 
@@ -51,6 +59,16 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
+def configure(config: Path, **devices: str) -> None:
+    """Replace simulated devices by others."""
+    text = config.read_text()
+    for kind, lines in devices.items():
+        simulated = f'[{kind}]\ndriver = "fake"\n'
+        assert simulated in text
+        text = text.replace(simulated, f"[{kind}]\n{lines}\n")
+    config.write_text(text)
+
+
 def manager(config: Path, *arguments: str) -> ServiceManager:
     return ServiceManager(config.parent, "-m", *arguments, watchdog_s=WATCHDOG_S)
 
@@ -74,8 +92,7 @@ async def status(config: Path) -> Status:
 
 
 async def test_a_dead_network_and_missing_devices_stop_no_ping(config: Path) -> None:
-    text = config.read_text().replace('[camera]\ndriver = "fake"', "")
-    config.write_text(f'{text}[camera]\ndriver = "v4l2"\ndevice = "/dev/kiosk/nothing"\n')
+    configure(config, camera='driver = "v4l2"\ndevice = "/dev/kiosk/nothing"')
     async with daemon(config) as service:
         life = await service.until_ready(0)
         await service.until(lambda: life.pings >= 12, "it went silent")
@@ -168,23 +185,43 @@ async def test_a_folder_of_state_that_cannot_be_written_is_survived(config: Path
         assert await service.stop() == 0
 
 
-async def test_nothing_is_left_of_a_killed_daemon(config: Path) -> None:
+@pytest.fixture
+async def sound(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PrivatePipewire]:
+    with tempfile.TemporaryDirectory(prefix="pw") as folder:
+        async with PrivatePipewire(Path(folder)) as private:
+            for key, value in private.env.items():
+                monkeypatch.setenv(key, value)
+            yield private
+
+
+async def test_nothing_is_left_of_a_killed_daemon(config: Path, sound: PrivatePipewire) -> None:
     """Each process that descends from it dies with it; systemd's cgroup is not asked for help."""
+    (config.parent / "sane").mkdir()
+    sane = write_sane_config(config.parent / "sane")
+    configure(
+        config,
+        microphone=f'driver = "pipewire"\nsource = "{sound.source}"',
+        speaker=f'driver = "pipewire"\nsink = "{sound.sink}"',
+        scanner=f'driver = "sane"\ndevice = "test:0"\nconfig_dir = "{sane}"',
+    )
+    control = str(config.parent / "control.sock")
     async with manager(config, "tests.peer.family_kiosk", str(config)) as service:
         life = await service.until_ready(0)
-        family: list[psutil.Process] = []
+        listening = asyncio.create_task(kioskctl("test", "microphone", "--socket", control))
+        family: dict[str, psutil.Process] = {}
 
         def complete() -> bool:
-            family[:] = psutil.Process(life.pid).children(recursive=True)
-            return len(family) >= 3
+            for one in psutil.Process(life.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    line = " ".join(one.cmdline())
+                    family.update({word: one for word in FAMILY if word in line})
+            return len(family) == len(FAMILY)
 
         await service.until(complete, "no family")
-        names = {" ".join(one.cmdline()) for one in family}
-        assert any("worker_main" in name for name in names)
-        assert any("sleep" in name for name in names), "a worker's own child"
         os.kill(life.pid, signal.SIGKILL)
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, list(family.values()), timeout=10)
         assert alive == []
+        await listening
 
 
 async def kioskctl(*arguments: str) -> str:
