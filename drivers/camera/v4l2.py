@@ -55,6 +55,7 @@ class _Stream:
         self.news: Latest[tuple[int, float]] = Latest()
         self.error: DeviceError | None = None
         self.ring = SharedRing.create(size)
+        self._flows = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._worker = DeviceWorker(
             "camera",
@@ -71,9 +72,12 @@ class _Stream:
         )
 
     async def start(self) -> int:
-        """Open the device and let the pictures flow; return its frames per second."""
+        """Open the device; return its frames per second once pictures flow."""
         fps: int = await self._worker.call("open", timeout=OPEN_S)
         self._task = asyncio.create_task(self._follow(), name="camera stream")
+        await self._flows.wait()
+        if self.error is not None:
+            raise self.error
         return fps
 
     async def stop(self) -> None:
@@ -89,6 +93,7 @@ class _Stream:
         if self.error is None:
             self.error = error
             self.news.fail(error)
+        self._flows.set()
 
     async def _follow(self) -> None:
         try:
@@ -102,6 +107,7 @@ class _Stream:
 
     def _arrived(self, news: Any) -> None:
         self.news.put((news[0], news[1]))
+        self._flows.set()
 
 
 class V4l2Camera(Camera):

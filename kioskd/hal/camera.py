@@ -38,6 +38,7 @@ class Camera(Device):
     """A source of pictures. The lens is open only between `open` and `close`."""
 
     kind: ClassVar[DeviceKind] = DeviceKind.CAMERA
+    check_proves: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -62,6 +62,10 @@ class Device(ABC):
 
     kind: ClassVar[DeviceKind]
 
+    check_proves: ClassVar[bool] = True
+    """False where `check` finds a device ready that may still fail when it is opened, because
+    to open it for a check would be wrong (a lens, a microphone)."""
+
     look_again: Callable[[], None] = staticmethod(lambda: None)
     """Set by who watches the device; a driver calls it, on the loop, when it has noticed that
     `check` may answer otherwise than before (plugged, unplugged, a stream that ended)."""

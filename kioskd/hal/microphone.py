@@ -31,6 +31,7 @@ class Microphone(Device):
     """A source of sound. It listens only between `open` and `close`."""
 
     kind: ClassVar[DeviceKind] = DeviceKind.MICROPHONE
+    check_proves: ClassVar[bool] = False
 
     @abstractmethod
     async def chunk(self) -> AudioChunk:

@@ -29,6 +29,8 @@ D = TypeVar("D", bound=Device)
 CHECK_EVERY_S: Final = 2.0
 CHECK_LIMIT_S: Final = 3.0
 """Together: what is published is true within 5 s."""
+STANDS_S: Final = 60.0
+"""How long an error in use stands where only use can tell whether it is over."""
 BACK_OFF_S: Final = (0.5, 8.0)
 PULSE_S: Final = 15.0
 """The longest round: a pause, a check, and the end of a worker that does not stop."""
@@ -75,6 +77,7 @@ class Supervised(Generic[D]):
         self._lease = asyncio.Lock()
         self._poke = asyncio.Event()
         self._seen: tuple[Reason, str] | None = None
+        self._failed_until = float("-inf")
         self._guard = FlapGuard(flap_limits)
         self._left_out: D | None = None
         self._looking = asyncio.Lock()
@@ -150,10 +153,11 @@ class Supervised(Generic[D]):
         async with self._lease:
             try:
                 await self.device.open()
+                self._failed_until = float("-inf")
                 self._publish(DeviceHealth(DeviceState.BUSY))
                 yield self.device
             except DeviceError as error:
-                self.report(error)
+                self._met(error)
                 raise
             finally:
                 if not self._keep_open:
@@ -166,8 +170,18 @@ class Supervised(Generic[D]):
     def report(self, error: DeviceError) -> None:
         """Publish an error that a user of the device met."""
         state = DeviceState.ABSENT if error.reason in _ABSENT else DeviceState.FAILED
-        if error.reason not in (Reason.CANCELLED, Reason.BUSY):
+        if error.reason is not Reason.CANCELLED:
             self._publish(DeviceHealth(state, error.reason, error.detail))
+
+    def _met(self, error: DeviceError) -> None:
+        """Report an error of the one who has leased the device.
+
+        Where a check proves nothing it stands until the device was opened well again, or for
+        STANDS_S: that it was plugged anew is seen by its absence in between.
+        """
+        if error.reason not in _ABSENT and not self.device.check_proves:
+            self._failed_until = time.monotonic() + STANDS_S
+        self.report(error)
 
     def observe(self, reason: Reason | None, detail: str = "") -> None:
         """Publish what a user of the device sees wrong with it while it works; None heals.
@@ -201,8 +215,13 @@ class Supervised(Generic[D]):
             return isinstance(error, DeviceAbsent) and error.reason is Reason.NOT_CONFIGURED
         finally:
             self.looked.set()
-        if self._lease.locked() and health.state is DeviceState.READY:
-            health = DeviceHealth(DeviceState.BUSY)
+        if health.state is DeviceState.READY:
+            if self.health.state is DeviceState.ABSENT:
+                self._failed_until = float("-inf")
+            if time.monotonic() < self._failed_until:
+                return True
+            if self._lease.locked():
+                health = DeviceHealth(DeviceState.BUSY)
         self._publish(health)
         return True
 

@@ -53,6 +53,7 @@ _FORMAT = f"--raw --format=s16le --rate={SAMPLE_RATE} --channels=1"
 READY_S = 40.0
 STOP_S = 15.0
 LOOK_S = 0.05
+ROWS = 3
 
 _CONFIG = """
 services_file = "{services}"
@@ -115,6 +116,7 @@ class Rig:
     process: Process | None = None
     status: Status | None = None
     slowest_answer_s: float = 0.0
+    rows: int = 0
     printed_before: int = 0
     """How many documents had come out when the row began."""
 
@@ -228,7 +230,15 @@ class Rig:
         return next(one for one in self.status.devices if one.kind is kind)
 
     async def restore(self) -> None:
-        """Make good what a row before this one has left broken."""
+        """Make good what a row before this one has left broken.
+
+        A daemon that has seen ROWS rows is stopped: a device that is lost in each would
+        rightly be left alone as one that flaps.
+        """
+        self.rows += 1
+        if self.process is not None and self.rows % ROWS == 0:
+            await self.idle()
+            await self.stop()
         if self.process is None or self.process.returncode is not None:
             await self.start()
 

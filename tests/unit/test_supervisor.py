@@ -184,3 +184,25 @@ async def test_a_device_left_out_is_not_touched_until_it_is_readmitted() -> None
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def test_an_error_in_use_stands_until_the_device_was_opened_well(watched: Watched) -> None:
+    """A camera's check does not open the lens: it cannot tell that the error is over."""
+    with pytest.raises(DeviceError):
+        async with watched.supervised.lease():
+            raise DeviceError(Reason.FROZEN)
+    assert await watched.supervised.look()
+    assert watched.supervised.health.reason is Reason.FROZEN
+    async with watched.supervised.lease():
+        assert watched.supervised.health.state is DeviceState.BUSY
+
+
+async def test_an_error_in_use_is_over_when_the_device_was_plugged_anew(watched: Watched) -> None:
+    with pytest.raises(DeviceError):
+        async with watched.supervised.lease():
+            raise DeviceError(Reason.NO_ANSWER)
+    watched.camera.fail_with(Reason.UNPLUGGED)
+    await watched.supervised.look()
+    watched.camera.fail_with(None)
+    await watched.supervised.look()
+    assert watched.supervised.health.state is DeviceState.READY
