@@ -43,12 +43,16 @@ class FakeScannerConfig(BaseModel):
 
 
 class FakeScanner(Simulated, Scanner):
-    """Draws numbered pages. `jam_after` pages of the feeder, when set, the paper jams."""
+    """Draws numbered pages. `jam_after` pages of the feeder, when set, the paper jams.
+
+    `cold` makes the lamp warm up before the next page.
+    """
 
     def __init__(self, feeder_pages: int) -> None:
         super().__init__()
         self.feeder_pages = feeder_pages
         self.jam_after: int | None = None
+        self.cold = False
         self._open = False
         self._scanning = False
 
@@ -107,6 +111,9 @@ class FakeScanner(Simulated, Scanner):
         folder: Path,
         on_progress: Callable[[ScanProgress], None] | None,
     ) -> ScannedPage:
+        if self.cold and on_progress is not None:
+            on_progress(ScanProgress(number, 0.0, warming_up=True))
+        self.cold = False
         for step in range(STEPS):
             await self._pass(STALL_S)
             if on_progress is not None:

@@ -22,7 +22,7 @@ DOCUMENT_S: Final = 1800.0
 
 
 class SaneScannerConfig(BaseModel):
-    """`device` is SANE's name (scanimage -L), empty for the first found.
+    """`device` is SANE's name (scanimage -L) or its beginning, empty for the first found.
 
     `options` are set at each scan, by their names with underscores; `config_dir` is
     SANE_CONFIG_DIR.
@@ -124,6 +124,8 @@ class SaneScanner(Scanner):
             if "page" in progress:
                 number, path, width, height, dpi = progress["page"]
                 pages.put_nowait(ScannedPage(number, Path(path), width, height, dpi))
+            elif on_progress is not None and "warming" in progress:
+                on_progress(ScanProgress(progress["warming"], 0.0, warming_up=True))
             elif on_progress is not None:
                 on_progress(ScanProgress(*progress["moved"]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,12 @@ AUTO: Final = "auto"
 FLATBED: Final = "flatbed"
 FEEDER: Final = "feeder"
 REPORT_EVERY_S: Final = 0.1
+WARM_UP_S: Final = 90.0
+"""Old lamps take a minute; the resident is told meanwhile."""
+WARM_UP_POLL_S: Final = 0.5
+OPEN_EVERY_S: Final = 600.0
+"""How long the node of a USB scanner proves that it is there, before it is opened again."""
+_USB_NAME: Final = re.compile(r"(.*libusb:)(\d{3}):(\d{3})")
 _MODES: Final = {
     "colour": ("Color", "24bit Color", "True Color"),
     "grey": ("Gray", "Grayscale", "True Gray"),
@@ -38,6 +45,8 @@ _TEXTS: Final = {
     "access": Reason.PERMISSION,
     "out of memory": Reason.OUT_OF_MEMORY,
     "cancelled": Reason.CANCELLED,
+    "warmed up": Reason.WARMING_UP,
+    "warming up": Reason.WARMING_UP,
     "not supported": Reason.UNSUPPORTED,
 }
 
@@ -66,11 +75,22 @@ class SaneWorker:
         self._name = device
         self._options = options
         self._device: Any = None
+        self._node: Path | None = None
+        self._proved_until = 0.0
         self._cancelling = threading.Lock()
         sane.init()
 
     def check(self) -> None:
-        """Raise DeviceError unless the device is there; only opening it anew tells."""
+        """Raise DeviceError unless the device is there.
+
+        Only opening tells for sure, and wakes a sleeping flatbed or moves its head: a USB
+        scanner that could be opened, and whose node is still there, is taken for granted
+        for OPEN_EVERY_S.
+        """
+        if time.monotonic() < self._proved_until and self._node is not None:
+            if self._node.exists():
+                return
+            self._proved_until = 0.0
         was_open = self._device is not None
         self.close()
         self.open()
@@ -81,11 +101,37 @@ class SaneWorker:
         """Open the device; the first found when none is named."""
         if self._device is not None:
             return
-        name = self._name or self._first()
+        self._proved_until = 0.0
+        name = self._name or self._find("")
         try:
             self._device = self._sane.open(name)
         except self._error as error:
+            failure = _translated(error, invalid=Reason.NOT_FOUND)
+            again = self._find(name) if failure.reason is Reason.NOT_FOUND else name
+            if again == name:
+                raise failure from None
+            self._device, name = self._open_anew(again), again
+        usb = _USB_NAME.fullmatch(name)
+        self._node = Path("/dev/bus/usb") / usb[2] / usb[3] if usb else None
+        self._proved_until = time.monotonic() + OPEN_EVERY_S
+
+    def _open_anew(self, name: str) -> Any:
+        try:
+            return self._sane.open(name)
+        except self._error as error:
             raise _translated(error, invalid=Reason.NOT_FOUND) from None
+
+    def _find(self, name: str) -> str:
+        """Return the device that `name` means now: itself, or one whose name begins so.
+
+        The numbers of a USB scanner change when it is plugged again; "" is the first found.
+        """
+        usb = _USB_NAME.fullmatch(name)
+        prefix = usb[1] if usb else name
+        for found in self._sane.get_devices():
+            if str(found[0]).startswith(prefix):
+                return str(found[0])
+        raise DeviceAbsent(Reason.NOT_FOUND, f"SANE finds no scanner {name}".rstrip())
 
     def close(self) -> None:
         """Close the device."""
@@ -124,12 +170,6 @@ class SaneWorker:
         """End what the device does; sane_cancel is the one call that another thread may do."""
         with self._cancelling, contextlib.suppress(self._error):
             self._device.cancel()
-
-    def _first(self) -> str:
-        devices = self._sane.get_devices()
-        if not devices:
-            raise DeviceAbsent(Reason.NOT_FOUND, "SANE finds no scanner")
-        return str(devices[0][0])
 
     def _document(self, source: str, mode: str, dpi: int, folder: Path) -> None:
         resolution = self._prepare(source, mode, dpi)
@@ -208,11 +248,26 @@ class SaneWorker:
         except (self._error, AttributeError, TypeError) as error:
             raise DeviceError(Reason.UNSUPPORTED, f"{name} = {value}: {error}") from None
 
+    def _start(self, number: int) -> None:
+        """Start a page, as soon as the lamp is warm."""
+        deadline = time.monotonic() + WARM_UP_S
+        while True:
+            if self._context.cancelled:
+                raise DeviceError(Reason.CANCELLED)
+            try:
+                self._device.start()
+            except self._error as error:
+                warming = reason_of(str(error)) is Reason.WARMING_UP
+                if not warming or time.monotonic() > deadline:
+                    raise
+                self._context.progress({"warming": number})
+                time.sleep(WARM_UP_POLL_S)
+            else:
+                return
+
     def _page(self, number: int, dpi: int, folder: Path) -> None:
         device = self._device
-        if self._context.cancelled:
-            raise DeviceError(Reason.CANCELLED)
-        device.start()
+        self._start(number)
         _, _, (width, height), _, _ = device.get_parameters()
         told = 0.0
 

@@ -69,7 +69,7 @@ class Scanning:
                     number += 1
 
     def _moved(self, progress: ScanProgress) -> None:
-        self._post(ev.ScanMoved(progress.done))
+        self._post(ev.ScanMoved(progress.done, warming_up=progress.warming_up))
 
     async def assemble(self, numbers: tuple[int, ...]) -> bytes:
         """Return one PDF of these pages. Raises DocumentError when one is gone."""

@@ -53,10 +53,14 @@ class ScannedPage:
 
 @dataclass(frozen=True, slots=True)
 class ScanProgress:
-    """How far a page is: `done` from 0.0 to 1.0 of page `page`, counted from 1."""
+    """How far a page is: `done` from 0.0 to 1.0 of page `page`, counted from 1.
+
+    While the lamp warms up nothing is done.
+    """
 
     page: int
     done: float
+    warming_up: bool = False
 
 
 class Scanner(Device):

@@ -129,9 +129,10 @@ class ScanClose:
 
 @dataclass(frozen=True, slots=True)
 class ScanMoved:
-    """The page under way is `done` (0 to 1) scanned, or sent."""
+    """The page under way is `done` (0 to 1) scanned, or sent; or the scanner warms up first."""
 
     done: float
+    warming_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

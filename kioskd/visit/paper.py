@@ -52,8 +52,9 @@ def _on_resident_scan(visit: Visit, scan: Scan, event: Event) -> Step | None:
 
 def _on_scanner(visit: Visit, scan: Scan, event: Event) -> Step | None:
     match event, scan.stage:
-        case ev.ScanMoved(done), ScanStage.SCANNING | ScanStage.SENDING:
-            return _scan(visit, replace(scan, done=done))
+        case ev.ScanMoved(done, warming_up), ScanStage.SCANNING | ScanStage.SENDING:
+            reason = Reason.WARMING_UP if warming_up else None
+            return _scan(visit, replace(scan, done=done, reason=reason))
         case ev.PageScanned(page), ScanStage.SCANNING:
             grown = replace(scan, pages=(*scan.pages, page), last_page=page, done=0.0)
             return _scan(visit, grown)

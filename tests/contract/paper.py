@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -32,6 +33,7 @@ _CAPS = (  # lengths are in 1/300 inch
     f"{_RESOLUTIONS}</scan:DiscreteResolutions></scan:SupportedResolutions>"
     "</scan:SettingProfile></scan:SettingProfiles>"
 )
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _JOB = "/eSCL/ScanJobs/1"
 
 
@@ -46,8 +48,9 @@ def _xml(root: str, inside: str) -> web.Response:
 class NetworkScanner:
     """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many.
 
-    `drops` cuts the connection in the middle of the next page. `config_dir` is made ready
-    as SANE_CONFIG_DIR.
+    `drops` cuts the connection in the middle of the next page, `page_s` is how long it takes
+    to come. While `hangs` is set every request waits. `config_dir` is made ready as
+    SANE_CONFIG_DIR.
     """
 
     def __init__(self, config_dir: Path) -> None:
@@ -55,6 +58,10 @@ class NetworkScanner:
         self.jam_after: int | None = None
         self.cover_open = False
         self.drops = False
+        self.page_s = 0.0
+        self._going = asyncio.Event()
+        self._going.set()
+        self._port = 0
         self._config_dir = config_dir
         self._feeder = False
         self._fed = 0
@@ -69,8 +76,27 @@ class NetworkScanner:
             return "ScannerAdfJam"
         return "ScannerAdfLoaded" if self.feeder_pages else "ScannerAdfEmpty"
 
+    @property
+    def hangs(self) -> bool:
+        """True while nothing is answered."""
+        return not self._going.is_set()
+
+    @hangs.setter
+    def hangs(self, hangs: bool) -> None:
+        (self._going.clear if hangs else self._going.set)()
+
     async def __aenter__(self) -> Self:
-        app = web.Application()
+        await self.switch_on()
+        (self._config_dir / "dll.conf").write_text("airscan\n")
+        (self._config_dir / "airscan.conf").write_text(
+            f'[devices]\n"Kiosk" = http://127.0.0.1:{self._port}/eSCL/, eSCL\n'
+            "[options]\ndiscovery = disable\n"
+        )
+        return self
+
+    async def switch_on(self) -> None:
+        """Answer; at the same address as before."""
+        app = web.Application(middlewares=[self._wait])
         app.add_routes(
             [
                 web.get("/eSCL/ScannerCapabilities", self._capabilities),
@@ -83,18 +109,21 @@ class NetworkScanner:
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self._port)
         await site.start()
-        port = runner.addresses[0][1]
-        (self._config_dir / "dll.conf").write_text("airscan\n")
-        (self._config_dir / "airscan.conf").write_text(
-            f'[devices]\n"Kiosk" = http://127.0.0.1:{port}/eSCL/, eSCL\n'
-            "[options]\ndiscovery = disable\n"
-        )
-        return self
+        self._port = runner.addresses[0][1]
+
+    async def switch_off(self) -> None:
+        """Answer no more, and let go of the port."""
+        await self._stack.aclose()
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self.switch_off()
+
+    @web.middleware
+    async def _wait(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        await self._going.wait()
+        return await handler(request)
 
     async def _capabilities(self, _: web.Request) -> web.Response:
         return _xml(
@@ -136,6 +165,7 @@ class NetworkScanner:
         self._fed += 1
         picture = io.BytesIO()
         Image.new("RGB", self._size, "white").save(picture, "JPEG")
+        await asyncio.sleep(self.page_s)
         response = web.Response(body=picture.getvalue(), content_type="image/jpeg")
         if self.drops:
             await response.prepare(request)

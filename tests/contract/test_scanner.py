@@ -317,6 +317,25 @@ async def test_a_scanner_that_is_not_there_is_absent(real: RealRig) -> None:
     await scanner.close()
 
 
+async def test_the_beginning_of_a_name_is_enough(real: RealRig, folder: Path) -> None:
+    """The numbers at the end of a USB scanner's name change when it is plugged again."""
+    async with real.make(device="test") as scanner:
+        assert len(await scan(scanner, QUICK, folder)) == 1
+
+
+async def test_a_network_scanner_switched_on_late_is_found(
+    network: NetworkScanner, real: RealRig, folder: Path
+) -> None:
+    await network.switch_off()
+    scanner = real.make()
+    with pytest.raises(DeviceError):
+        await scanner.check()
+    await network.switch_on()
+    await scanner.check()
+    async with scanner:
+        assert len(await scan(scanner, QUICK, folder)) == 1
+
+
 async def test_an_option_that_it_has_not_is_told(real: RealRig, folder: Path) -> None:
     scanner = SaneScannerConfig(config_dir=real.config_dir, options={"colour_of_lid": 1}).build()
     async with scanner:
@@ -368,7 +387,9 @@ async def test_none_is_honest(folder: Path) -> None:
         ("Access to resource has been denied", Reason.PERMISSION),
         ("Out of memory", Reason.OUT_OF_MEMORY),
         ("Operation was cancelled", Reason.CANCELLED),
-        ("Lamp not warmed up", Reason.IO_ERROR),
+        ("Lamp not warmed up", Reason.WARMING_UP),
+        ("The device is warming up", Reason.WARMING_UP),
+        ("Something new", Reason.IO_ERROR),
     ],
 )
 def test_texts_of_sane_are_translated(text: str, reason: Reason) -> None:

@@ -84,7 +84,7 @@ function scanPanel(scan: ScanView, say: Say): HTMLElement {
       return make(
         "scan-scanning",
         emblem("scan", "calm"),
-        text("how", say("scan-wait")),
+        text("how", say(scan.reason === null ? "scan-wait" : `reason-${scan.reason}`)),
         progress(scan.done, say("scan-scanning")),
         row(decline("cancel")),
       );
