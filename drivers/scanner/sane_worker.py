@@ -106,7 +106,7 @@ class SaneWorker:
         try:
             self._device = self._sane.open(name)
         except self._error as error:
-            failure = _translated(error, invalid=Reason.NOT_FOUND)
+            failure = _not_opened(error)
             again = self._find(name) if failure.reason is Reason.NOT_FOUND else name
             if again == name:
                 raise failure from None
@@ -119,7 +119,7 @@ class SaneWorker:
         try:
             return self._sane.open(name)
         except self._error as error:
-            raise _translated(error, invalid=Reason.NOT_FOUND) from None
+            raise _not_opened(error) from None
 
     def _find(self, name: str) -> str:
         """Return the device that `name` means now: itself, or one whose name begins so.
@@ -296,6 +296,12 @@ class SaneWorker:
         except OSError as error:
             raise DeviceError(Reason.DISK_FULL, str(error)) from error
         self._context.progress({"page": [number, str(path), *picture.size, dpi]})
+
+
+def _not_opened(error: Exception) -> DeviceError:
+    """Return why a device cannot be opened: one that is switched off says "I/O error"."""
+    found = _translated(error, invalid=Reason.NOT_FOUND)
+    return DeviceError(Reason.OFFLINE, found.detail) if found.reason is Reason.IO_ERROR else found
 
 
 def _translated(error: Exception, invalid: Reason = Reason.UNSUPPORTED) -> DeviceError:

@@ -238,6 +238,27 @@ def camera(fault: str) -> Hand:
     return do
 
 
+def scanner(**faults: object) -> Hand:
+    """Break the network scanner (see NetworkScanner), or mend it."""
+
+    async def do(rig: Rig) -> None:
+        for name, value in faults.items():
+            assert hasattr(rig.scanner, name)
+            setattr(rig.scanner, name, value)
+
+    return do
+
+
+async def scanner_off(rig: Rig) -> None:
+    """Switch the scanner off."""
+    await rig.scanner.switch_off()
+
+
+async def scanner_on(rig: Rig) -> None:
+    """Switch the scanner on."""
+    await rig.scanner.switch_on()
+
+
 def line(how: Line) -> Hand:
     """Change the line between kiosk and broker."""
 

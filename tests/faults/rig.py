@@ -36,10 +36,10 @@ from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker, free_port
 from kioskd.simulation.cups import PrivateCups
 from kioskd.simulation.pipewire import PrivatePipewire
-from kioskd.simulation.sane import write_sane_config
 from kioskd.visit.words import Scene
 from tests.contract import v4l2
 from tests.contract.panel_emulator import PanelEmulator
+from tests.contract.paper import NetworkScanner
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
 from tests.faults.machine import Machine
@@ -84,7 +84,6 @@ driver = "pipewire"
 sink = "{sink}"
 [scanner]
 driver = "sane"
-device = "{scanner}"
 config_dir = "{folder}/sane"
 [printer]
 driver = "cups"
@@ -103,6 +102,7 @@ class Rig:
     folder: Path
     machine: Machine
     camera: v4l2.ShimCamera
+    scanner: NetworkScanner
     broker: EmbeddedBroker
     relay: Relay
     cups: PrivateCups
@@ -236,6 +236,7 @@ class Rig:
         rightly be left alone as one that flaps.
         """
         self.rows += 1
+        self.scanner.page_s = 0.0
         if self.process is not None and self.rows % ROWS == 0:
             await self.idle()
             await self.stop()
@@ -276,10 +277,6 @@ class Rig:
             await self.resident.press("back")  # it works once the visit is wiped
             with contextlib.suppress(AssertionError):
                 await self.resident.until("choosing", lambda view: view.scene == "choosing", 1)
-
-    async def slow_scanner(self) -> None:
-        """Let the next page take long."""
-        raise NotImplementedError
 
     # -- what is left ------------------------------------------------------------------
 
@@ -341,7 +338,7 @@ async def rig() -> AsyncIterator[Rig]:
         machine = await stack.enter_async_context(Machine(folder, LOG / "kioskd.log"))
         panel = PanelEmulator()
         stack.callback(panel.unplug)
-        write_sane_config(folder / "sane")
+        scanner = await stack.enter_async_context(NetworkScanner(folder / "sane"))
         camera = await asyncio.to_thread(v4l2.make, folder / "camera")
         screen_port = free_port()
         values = {
@@ -353,7 +350,6 @@ async def rig() -> AsyncIterator[Rig]:
             "camera": camera.device,
             "source": sound.source,
             "sink": sound.sink,
-            "scanner": "test:0",
             "queue": cups.queue,
             "server": cups.server,
             "panel": panel.device,
@@ -376,6 +372,7 @@ async def rig() -> AsyncIterator[Rig]:
             folder=folder,
             machine=machine,
             camera=camera,
+            scanner=scanner,
             broker=broker,
             relay=relay,
             cups=cups,

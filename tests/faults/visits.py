@@ -16,6 +16,7 @@ from tests.faults.rig import KIOSK, Rig
 
 TOLD_S = 40.0
 """How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 15 s)."""
+LONG_S = 60.0
 QUIET_S = 3.0
 """How long the printer is watched for paper that must not come."""
 
@@ -53,6 +54,15 @@ async def asked_to_scan(rig: Rig) -> None:
     await until_seen(rig, scan(ScanStage.ASKING))
 
 
+async def feeding(rig: Rig) -> None:
+    """Five pages lie in the feeder, and the agent asks for them."""
+    rig.scanner.feeder_pages, rig.scanner.jam_after = 5, None
+    await rig.call()
+    await close_papers(rig)
+    await rig.agent.ask_scan("feeder")
+    await until_seen(rig, scan(ScanStage.ASKING))
+
+
 async def scan_page(rig: Rig) -> None:
     """Scan one paper into the preview."""
     await asked_to_scan(rig)
@@ -64,6 +74,7 @@ async def scan_again(rig: Rig) -> None:
     """Press Scan again: the scanner works, and what was kept is still there."""
     before = rig.resident.view.scan if rig.resident.view else None
     kept = len(before.pages) if before else 0
+    rig.scanner.page_s = 0.0
     await rig.resident.press("scan-start")
     await until_seen(rig, scan(ScanStage.PREVIEW))
     after = rig.resident.view.scan if rig.resident.view else None
@@ -159,7 +170,7 @@ async def connecting(rig: Rig) -> None:
 async def scanning(rig: Rig) -> None:
     """A page is half scanned, and stays so."""
     await asked_to_scan(rig)
-    await rig.slow_scanner()
+    rig.scanner.page_s = LONG_S
     await rig.resident.press("scan-start")
     await until_seen(rig, scan(ScanStage.SCANNING))
 
