@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
-from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Microphone
+from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Microphone, Route
 from kioskd.hal.simulated import Simulated
 
 STALL_S: Final = 2.0
@@ -37,6 +37,7 @@ class FakeMicrophone(Simulated, Microphone):
 
     def __init__(self, tone_hz: float) -> None:
         super().__init__()
+        self.routed = Route.HANDS_FREE
         self._tone_hz = tone_hz
         self._started: float | None = None
         self._next = 0
@@ -84,6 +85,11 @@ class FakeMicrophone(Simulated, Microphone):
         wave = AMPLITUDE * np.sin(2 * np.pi * self._tone_hz * at / SAMPLE_RATE)
         self._next += 1
         return AudioChunk(wave.astype("<i2").tobytes(), started + self._next * CHUNK_S)
+
+    async def route(self, route: Route) -> None:
+        """Remember the route."""
+        await self._pass(STALL_S)
+        self.routed = route
 
     def _need_open(self) -> float:
         if self._started is None:

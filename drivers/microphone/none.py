@@ -7,7 +7,7 @@ from typing import Literal, NoReturn
 from pydantic import BaseModel, ConfigDict
 
 from kioskd.errors import DeviceAbsent, Reason
-from kioskd.hal.microphone import Microphone
+from kioskd.hal.microphone import Microphone, Route
 
 
 class NoMicrophoneConfig(BaseModel):
@@ -44,3 +44,6 @@ class NoMicrophone(Microphone):
     async def chunk(self) -> NoReturn:
         """Raise DeviceAbsent."""
         raise DeviceAbsent(Reason.NOT_CONFIGURED)
+
+    async def route(self, route: Route) -> None:
+        """Do nothing."""

@@ -10,63 +10,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pulsectl
-import pulsectl_asyncio
 import structlog
 
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.microphone import SAMPLE_RATE
 from kioskd.runtime.children import die_with_parent, pump_lines, stop_process
+from kioskd.runtime.sound_server import connection
 
 log = structlog.get_logger(__name__)
 
 ANSWER_S: Final = 2.0
 LATENCY_MS: Final = 20
-_NO_MONITOR: Final = 0xFFFFFFFF  # PA_INVALID_INDEX: the source listens to no sink
 
 
 @contextlib.asynccontextmanager
 async def server() -> AsyncIterator[Any]:
-    """Connect to the sound server. Raises DeviceError NO_ANSWER, within ANSWER_S each time."""
+    """Connect for a few questions. Raises DeviceError NO_ANSWER, within ANSWER_S in all."""
     try:
-        async with asyncio.timeout(ANSWER_S), pulsectl_asyncio.PulseAsync("kioskd") as pulse:
+        async with asyncio.timeout(ANSWER_S), connection("kioskd") as pulse:
             yield pulse
     except (pulsectl.PulseError, TimeoutError) as error:
-        raise DeviceError(Reason.NO_ANSWER, f"sound server: {error}") from error
-
-
-async def find_source(name: str) -> str:
-    """Return the name of the source, the default one for "". Monitors are no microphones.
-
-    Raises DeviceAbsent NOT_FOUND, DeviceError NO_ANSWER.
-    """
-    async with server() as pulse:
-        wanted = name or (await pulse.server_info()).default_source_name
-        for source in await pulse.source_list():
-            if source.name == wanted and source.monitor_of_sink == _NO_MONITOR:
-                return str(wanted)
-    raise DeviceAbsent(Reason.NOT_FOUND, f"no source {name or 'at all'}")
-
-
-async def find_sink(pulse: Any, name: str) -> Any:
-    """Return the sink of that name, the default one for "". Raises DeviceAbsent NOT_FOUND."""
-    wanted = name or (await pulse.server_info()).default_sink_name
-    for sink in await pulse.sink_list():
-        # PipeWire stands in for missing cards with a sink that nobody hears.
-        if sink.name == wanted and sink.name != "auto_null":
-            return sink
-    raise DeviceAbsent(Reason.NOT_FOUND, f"no sink {name or 'at all'}")
+        raise DeviceError(Reason.NO_ANSWER, f"sound server: {error or 'no answer'}") from error
 
 
 class Player:
     """One `parec` or `pacat` in a group of its own."""
 
     def __init__(self, program: str, device: str) -> None:
+        self.device = device
         self._program = program
         self._command = [
             program,
@@ -83,6 +61,11 @@ class Player:
         self._process: Process | None = None
         self._pump: asyncio.Task[None] | None = None
         self._said: deque[str] = deque(maxlen=3)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None before the start."""
+        return self._process.pid if self._process else None
 
     async def start(self, *, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Process:
         """Start the program. Raises DeviceError UNSUPPORTED when it is not installed."""
@@ -102,6 +85,12 @@ class Player:
             pump_lines(self._process.stderr, self._line), name=self._program
         )
         return self._process
+
+    def kill(self) -> None:
+        """End the program at once: what it holds of the sound is lost."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the program; it may have ended."""

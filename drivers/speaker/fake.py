@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
-from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE
+from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE, Route
 from kioskd.hal.simulated import Simulated
 from kioskd.hal.speaker import Speaker
 
@@ -38,6 +38,7 @@ class FakeSpeaker(Simulated, Speaker):
     def __init__(self, keep_s: float) -> None:
         super().__init__()
         self.volume = 1.0
+        self.routed = Route.HANDS_FREE
         self.dropped = 0
         self._heard: deque[bytes] = deque(maxlen=max(1, round(keep_s / CHUNK_S)))
         self._waiting: deque[bytes] = deque()
@@ -102,9 +103,13 @@ class FakeSpeaker(Simulated, Speaker):
         """Set the loudness, 0.0 to 1.0."""
         if not 0.0 <= volume <= 1.0:
             raise ValueError(f"volume {volume}")
-        self._need_open()
         await self._pass(ANSWER_S)
         self.volume = volume
+
+    async def route(self, route: Route) -> None:
+        """Remember the route."""
+        await self._pass(ANSWER_S)
+        self.routed = route
 
     def _need_open(self) -> None:
         self._raise_fault()

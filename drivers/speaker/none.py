@@ -7,6 +7,7 @@ from typing import Literal, NoReturn
 from pydantic import BaseModel, ConfigDict
 
 from kioskd.errors import DeviceAbsent, Reason
+from kioskd.hal.microphone import Route
 from kioskd.hal.speaker import Speaker
 
 
@@ -48,3 +49,6 @@ class NoSpeaker(Speaker):
     async def set_volume(self, volume: float) -> NoReturn:  # noqa: ARG002 (as above)
         """Raise DeviceAbsent."""
         raise DeviceAbsent(Reason.NOT_CONFIGURED)
+
+    async def route(self, route: Route) -> None:
+        """Do nothing."""

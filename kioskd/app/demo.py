@@ -118,5 +118,9 @@ async def _use_real_stacks(raw: Raw, folder: Path, stack: contextlib.AsyncExitSt
     raw["printer"] = {"driver": "cups", "queue": cups.queue, "server": cups.server}
     sound = await stack.enter_async_context(PrivatePipewire(folder / "pipewire"))
     os.environ.update(sound.env)
-    raw["microphone"] = {"driver": "pipewire", "source": sound.source}
+    raw["microphone"] = {
+        "driver": "pipewire",
+        "source": sound.source,
+        "echo_canceller": False,  # its speaker and microphone share no room
+    }
     raw["speaker"] = {"driver": "pipewire", "sink": sound.sink}

@@ -68,6 +68,7 @@ class Devices:
             for one in self.all:
                 name = f"device {one.kind}"
                 group.create_task(one.run(watchdog.pulse(name, PULSE_S)), name=name)
+                group.create_task(one.device.watch(), name=f"watch {one.kind}")
 
     async def looked(self) -> None:
         """Wait until every device has been looked at once."""

@@ -16,6 +16,7 @@ from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
 from kioskd.app.printing import Printing
 from kioskd.app.scanning import Scanning
 from kioskd.app.sensors import Sensors
+from kioskd.app.sound import Sound
 from kioskd.app.talk import Talk
 from kioskd.app.transfers import Transfers
 from kioskd.call import control
@@ -81,7 +82,6 @@ class Kiosk:
             beat=watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
         )
         self.devices = devices
-        self.volume = 0.7
         self._settings = settings
         self._screen = screen_server
         self._spool = spool
@@ -90,7 +90,8 @@ class Kiosk:
         self._handling = False
         self._timer = asyncio.Event()
         self._tasks = TaskOwner("kiosk")
-        self._sensors = Sensors(devices, self._show_own_picture)
+        self._sound = Sound(devices, on_volume=self._show, on_levels=self._show_levels)
+        self._sensors = Sensors(devices, self._show_own_picture, self._sound.meter.own)
         self._scanning = Scanning(devices, spool, self.post)
         self._printing = Printing(devices, spool, self.post)
         self._transfers = Transfers(spool, post=self.post, visit=lambda: self.visit)
@@ -118,6 +119,8 @@ class Kiosk:
         self.visit, wanted = step(self.visit, event, time.monotonic())
         if self.visit.scene is not before:
             log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
+            if self.visit.scene is Scene.CHOOSING:
+                self._sound.reset()
         for effect in wanted:
             self._carry(effect)
 
@@ -125,6 +128,7 @@ class Kiosk:
         """Live until cancelled. What an earlier life has left is wiped first."""
         self._spool.prepare()
         await self._wipe()
+        self._sound.reset()
         async with asyncio.TaskGroup() as group:
             for name, work in {
                 "devices": lambda: self.devices.run(self._watchdog),
@@ -193,12 +197,17 @@ class Kiosk:
 
     def _on_panel(self, event: PanelEvent) -> None:
         match event:
-            case PanelEvent.HANG_UP | PanelEvent.HANDSET_REPLACED:
+            case PanelEvent.HANG_UP:
                 self.post(ev.End())
+            case PanelEvent.HANDSET_LIFTED:
+                self._sound.lift()
+            case PanelEvent.HANDSET_REPLACED:
+                if self._sound.replace():
+                    self.post(ev.HandsetReplaced())
             case PanelEvent.VOLUME_UP:
-                self._set_volume(self.volume + 0.1)
+                self._sound.louder(1)
             case PanelEvent.VOLUME_DOWN:
-                self._set_volume(self.volume - 0.1)
+                self._sound.louder(-1)
             case _:
                 log.debug("panel.event", event=event.value)
 
@@ -247,7 +256,7 @@ class Kiosk:
             case screen.SetMedia(audio=audio, video=video):
                 self.post(ev.OwnMedia(Media(audio, video)))
             case screen.SetVolume(volume=volume):
-                self._set_volume(volume)
+                self._sound.set_volume(volume)
             case screen.Plain(action="keyframe"):
                 if self._talk is not None:
                     self._tasks.start("keyframe", self._talk.leg.request_keyframe())
@@ -262,17 +271,6 @@ class Kiosk:
             return  # the page shows why no call can be placed
         is_open = service.is_open(datetime.now(UTC))
         self.post(ev.Choose(service_id, new_id(), is_open))
-
-    def _set_volume(self, volume: float) -> None:
-        self.volume = min(1.0, max(0.0, round(volume, 2)))
-        self._tasks.start("volume", self._apply_volume())
-        self._show()
-
-    async def _apply_volume(self) -> None:
-        try:
-            await self.devices.speaker.device.set_volume(self.volume)
-        except DeviceError as error:
-            self.devices.speaker.report(error)
 
     def page_picture(self, document: str, number: int) -> bytes | None:
         """Return the JPEG of a page that the screen may show now."""
@@ -301,6 +299,7 @@ class Kiosk:
                 self._close_leg(call, agent, reason)
             case do.OpenSensors():
                 self._tasks.start("lamp", self._light(LampPattern.ON))
+                self._sensors.muted = not self.visit.own_media.audio
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
                 self._tasks.cancel("sensors")
@@ -350,6 +349,7 @@ class Kiosk:
             on_control=self._on_control,
             on_document=self._transfers.receive,
             on_remote_video=self._show_agent,
+            on_remote_sound=self._sound.meter.agent,
         )
         self._talk = talk
         self._transfers.attach(talk.leg)
@@ -416,6 +416,7 @@ class Kiosk:
             self._talk.say(message)
 
     def _tell_media(self) -> None:
+        self._sensors.muted = not self.visit.own_media.audio
         if self._talk is not None:
             media = self.visit.own_media
             self._talk.set_media(media)
@@ -458,7 +459,7 @@ class Kiosk:
             devices=self.devices.reports(),
             online=self.line.online,
             place=self.line.place,
-            volume=self.volume,
+            volume=self._sound.volume,
             sensors_open=self._sensors.open,
             now=time.monotonic(),
             today=datetime.now(UTC),
@@ -474,6 +475,11 @@ class Kiosk:
         now = int(time.monotonic() * 1e6)
         frame = screen.picture(screen.OWN_PICTURE, 0, now, jpeg)
         self._screen.send_picture(frame, key=True, kind=screen.OWN_PICTURE)
+
+    def _show_levels(self, own: int, agent: int) -> None:
+        now = int(time.monotonic() * 1e6)
+        frame = screen.picture(screen.LEVELS, 0, now, bytes((own, agent)))
+        self._screen.send_picture(frame, key=True, kind=screen.LEVELS)
 
     async def call_stats(self) -> LegStats | None:
         """Return the figures of the call, or None when there is none."""

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from kioskd.app.devices import Devices
+from kioskd.app.levels import SilenceWatch
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import AudioChunk
@@ -28,13 +29,21 @@ OWN_PICTURE_WIDTH: Final = 320
 class Sensors:
     """Feeds `frame` and `chunk`, the sources of the call's tracks, while `run` runs.
 
-    `on_own_picture` gets a small JPEG of the resident's own picture.
+    `on_own_picture` gets a small JPEG of the resident's own picture, `on_own_sound` each
+    20 ms of the microphone's, None while it is `muted`.
     """
 
-    def __init__(self, devices: Devices, on_own_picture: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        on_own_picture: Callable[[bytes], None],
+        on_own_sound: Callable[[bytes | None], None],
+    ) -> None:
         self.open = False
+        self.muted = False
         self._devices = devices
         self._on_own_picture = on_own_picture
+        self._on_own_sound = on_own_sound
         self._frames: Latest[Frame] = Latest()
         self._reopenings = dict(REOPENINGS)
         self._chunks: DropOldest[AudioChunk] = DropOldest(10)
@@ -83,9 +92,14 @@ class Sensors:
         self._devices.camera.observe(verdict.reason, verdict.detail)
 
     async def _listen(self) -> None:
+        silence = SilenceWatch(self._devices.microphone.observe)
         async with self._devices.microphone.lease() as microphone:
             while True:
-                self._chunks.put(await microphone.chunk())
+                chunk = await microphone.chunk()
+                self._chunks.put(chunk)
+                heard = None if self.muted else chunk.pcm
+                silence.hear(heard, chunk.captured_at)
+                self._on_own_sound(heard)
 
 
 async def _retry(use: Callable[[], Awaitable[None]]) -> None:

@@ -49,11 +49,13 @@ class Talk:
         on_control: Callable[[control.FromAgent], None],
         on_document: Callable[[str, str | bytes], None],
         on_remote_video: Callable[[bytes, int, bool], None],
+        on_remote_sound: Callable[[bytes], None],
     ) -> None:
         self._devices = devices
         self._hello = hello
         self._post = post
         self._on_control = on_control
+        self._on_remote_sound = on_remote_sound
         self._heard_at = time.monotonic()
         self._last_at: float | None = None
         self._quality = LineQuality.GOOD
@@ -163,6 +165,7 @@ class Talk:
                 self._on_control(message)
 
     async def _play(self, pcm: bytes) -> None:
+        self._on_remote_sound(pcm)
         speaker = self._devices.speaker
         if not speaker.health.state.usable:
             return

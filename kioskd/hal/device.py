@@ -75,6 +75,12 @@ class Device(ABC):
     def description(self) -> str:
         """Driver and address in one short line, for the technician."""
 
+    async def watch(self) -> None:  # noqa: B027  (only some drivers have news)
+        """Call `look_again` whenever something is noticed, until cancelled.
+
+        Runs beside the supervision, and never raises. A driver that has no news returns.
+        """
+
     @abstractmethod
     async def check(self) -> DeviceHealth:
         """Tell whether the device could be used now, without disturbing its use.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, Final
 
 from kioskd.hal.device import Device, DeviceKind
@@ -14,6 +15,13 @@ CHUNK_SAMPLES: Final = 960
 """Samples in a chunk: 20 ms, one Opus frame."""
 CHUNK_BYTES: Final = CHUNK_SAMPLES * 2
 """Bytes of a chunk: one channel, signed 16 bit little-endian."""
+
+
+class Route(StrEnum):
+    """Where the resident hears and speaks: loudspeaker and room microphone, or the handset."""
+
+    HANDS_FREE = "hands-free"
+    HANDSET = "handset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +47,12 @@ class Microphone(Device):
 
         A caller that is more than 200 ms late loses the oldest. Raises DeviceError
         when the microphone is closed, unplugged, or delivers nothing for 2 s.
+        """
+
+    @abstractmethod
+    async def route(self, route: Route) -> None:
+        """Listen there from now on, also at later openings; an open one goes on.
+
+        A handset that is not there leaves the microphone hands-free, and `check` tells of
+        it; a kiosk that has none does nothing. Raises DeviceError.
         """

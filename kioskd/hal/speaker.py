@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from kioskd.hal.device import Device, DeviceKind
+from kioskd.hal.microphone import Route
 
 
 class Speaker(Device):
@@ -24,4 +25,15 @@ class Speaker(Device):
 
     @abstractmethod
     async def set_volume(self, volume: float) -> None:
-        """Set the loudness, 0.0 (silent) to 1.0 (as loud as the device goes)."""
+        """Set the loudness, 0.0 (silent) to 1.0 (as loud as the device goes).
+
+        Works open and closed: it is set again at each opening. Raises DeviceError.
+        """
+
+    @abstractmethod
+    async def route(self, route: Route) -> None:
+        """Play there from now on, also at later openings; the other is silent at once.
+
+        A handset that is not there leaves the sound at the loudspeaker, and `check` tells of
+        it; a kiosk that has none does nothing. Raises DeviceError.
+        """

@@ -127,13 +127,13 @@ class Supervised(Generic[D]):
                 if self.resting:
                     await self._rest()
                     continue
+                self._poke.clear()  # first: what is noticed during a look is looked at again
                 if self._left_out is not None or await self.look():
                     wait = BACK_OFF_S[0]
                     pause = self._check_every_s
                 else:
                     pause = min(wait, self._check_every_s)
                     wait = min(wait * 2, BACK_OFF_S[1])
-                self._poke.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311
                         await self._poke.wait()

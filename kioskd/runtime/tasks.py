@@ -27,9 +27,9 @@ class TaskOwner:
         before = self._tasks.get(name)
         if before is not None:
             before.cancel()
-        self._tasks[name] = asyncio.create_task(
-            self._run(name, before, work), name=f"{self._owner} {name}"
-        )
+        task = asyncio.create_task(self._run(name, before, work), name=f"{self._owner} {name}")
+        task.add_done_callback(lambda _: work.close())  # also when it never came to run
+        self._tasks[name] = task
 
     def cancel(self, *names: str) -> None:
         """Ask the work under these names to end."""
@@ -60,6 +60,5 @@ class TaskOwner:
             # Work of the visit never ends the daemon; its time limits end the visit.
             log.exception("task.failed", owner=self._owner, name=name)
         finally:
-            work.close()
             if self._tasks.get(name) is asyncio.current_task():
                 del self._tasks[name]

@@ -6,6 +6,8 @@ big-endian timestamp in microseconds, then the data:
 
     kind 1   the agent's picture: one VP8 frame as it came, flag 1 = key frame
     kind 2   the resident's own picture: one JPEG
+    kind 3   how loud the voices are, at most 10 a second in a call: 1 byte the resident's,
+             1 byte the agent's; 0 is -60 dBFS and below, 255 full scale
 
 The pictures of pages are fetched from `/pages/{document}/{number}.jpg`.
 """
@@ -23,6 +25,7 @@ from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Sc
 
 REMOTE_PICTURE: Final = 1
 OWN_PICTURE: Final = 2
+LEVELS: Final = 3
 KEY_FRAME: Final = 1
 _HEADER: Final = struct.Struct(">BBQ")
 

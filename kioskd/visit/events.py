@@ -45,6 +45,11 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class HandsetReplaced:
+    """The resident put the handset back: that hangs up a call, and leaves a line alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """An agent wants a call."""
 
@@ -229,6 +234,7 @@ Event = (
     | Back
     | Speak
     | End
+    | HandsetReplaced
     | Claimed
     | LegConnected
     | LegFailed

@@ -33,6 +33,10 @@ def step(visit: Visit, event: Event, now: float) -> Step:
             return _on_claim(visit, event, now)
         case ev.End(reason):
             return _on_end(visit, reason, now)
+        case ev.HandsetReplaced():
+            if visit.scene not in (Scene.CONNECTING, Scene.TALKING):
+                return visit, []
+            return _end(visit, EndReason.HANG_UP, now)
         case ev.Choose() | ev.Back() | ev.Wiped():
             return _outside_call(visit, event, now)
         case ev.LegConnected() | ev.LegFailed():

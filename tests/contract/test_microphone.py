@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
 
 from drivers.microphone.fake import FakeMicrophoneConfig
 from drivers.microphone.none import NoMicrophoneConfig
 from drivers.microphone.pipewire import PipewireMicrophoneConfig
+from drivers.speaker.pipewire import PipewireSpeakerConfig
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
-from kioskd.hal.microphone import CHUNK_BYTES, Microphone
+from kioskd.hal.device import DeviceState
+from kioskd.hal.microphone import CHUNK_BYTES, Microphone, Route
 from kioskd.simulation.pipewire import PrivatePipewire
-
-
-def peak_hz(pcm: bytes) -> float:
-    wave = np.frombuffer(pcm, "<i2").astype(float)
-    return float(np.argmax(np.abs(np.fft.rfft(wave))) * 48000 / len(wave))
-
-
-def tone(seconds: float) -> bytes:
-    at = np.arange(int(48000 * seconds))
-    return (8000 * np.sin(2 * np.pi * 440 * at / 48000)).astype("<i2").tobytes()
+from tests.contract.sound import (
+    decibels,
+    hearing,
+    peak_hz,
+    playing,
+    private_sound,
+    speech,
+    tone,
+)
 
 
 @pytest.fixture
 async def sound(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PrivatePipewire]:
-    with tempfile.TemporaryDirectory(prefix="pw") as folder:
-        async with PrivatePipewire(Path(folder)) as private:
-            for key, value in private.env.items():
-                monkeypatch.setenv(key, value)
-            yield private
-    assert not psutil.Process().children()
+    async with private_sound(monkeypatch) as private:
+        yield private
+
+
+CONFIGURATION = Path(__file__).parents[2] / "systemd" / "pipewire.conf"
 
 
 async def hears_the_tone(microphone: Microphone) -> None:
@@ -63,13 +61,9 @@ async def test_fake_hears_a_tone() -> None:
 
 
 async def test_real_hears_a_tone_and_tells_of_unplug(sound: PrivatePipewire) -> None:
-    play = ("pacat", "--raw", "--format=s16le", "--rate=48000", "--channels=1", "-d", sound.feed)
-    player = await asyncio.create_subprocess_exec(*play, stdin=asyncio.subprocess.PIPE)
-    assert player.stdin is not None
-    player.stdin.write(tone(10))
     microphone = PipewireMicrophoneConfig(source=sound.source).build()
     await microphone.check()
-    async with microphone:
+    async with playing(sound.feed, tone(9)), microphone:
         await hears_the_tone(microphone)
         await sound.remove_source()
         start = time.monotonic()
@@ -77,11 +71,111 @@ async def test_real_hears_a_tone_and_tells_of_unplug(sound: PrivatePipewire) -> 
             await asyncio.wait_for(drain(microphone), 5)
         assert caught.value.reason is Reason.UNPLUGGED
         assert time.monotonic() - start < 1.5
-    player.kill()
-    await player.wait()
-    player.stdin.close()
     with pytest.raises(DeviceAbsent):
         await microphone.check()
+
+
+async def test_chosen_once_and_kept(sound: PrivatePipewire) -> None:
+    await sound.add_handset()
+    chosen = PipewireMicrophoneConfig(handset_source=sound.handset_source).build()
+    assert (await chosen.check()).reason is Reason.NO_ECHO_CANCELLER
+    assert chosen.description == f"pipewire {sound.source}"
+    await sound.add_echo_canceller()
+    fresh = PipewireMicrophoneConfig().build()
+    assert (await fresh.check()).state is DeviceState.READY
+    assert fresh.description == f"pipewire {sound.clean_source}"
+    await sound.remove_source()
+    for microphone in (chosen, fresh):  # PipeWire itself now feeds the canceller from the handset
+        with pytest.raises(DeviceAbsent) as caught:
+            await microphone.check()
+        assert caught.value.reason is Reason.UNPLUGGED
+    await sound.add_source()
+    await until_ready(fresh)
+
+
+async def test_named_source_that_never_was(sound: PrivatePipewire) -> None:
+    with pytest.raises(DeviceAbsent) as caught:
+        await PipewireMicrophoneConfig(source="nothing").build().check()
+    assert caught.value.reason is Reason.NOT_FOUND
+    silent = PipewireMicrophoneConfig(source=sound.source, echo_canceller=False).build()
+    assert (await silent.check()).state is DeviceState.READY
+
+
+async def test_canceller_without_its_microphone_stops_a_recording(sound: PrivatePipewire) -> None:
+    await sound.add_echo_canceller()
+    async with PipewireMicrophoneConfig().build() as microphone:
+        await microphone.check()
+        await microphone.chunk()
+        await sound.remove_source()
+        with pytest.raises(DeviceAbsent):
+            await microphone.check()
+        with pytest.raises(DeviceAbsent):
+            await asyncio.wait_for(drain(microphone), 5)
+
+
+async def test_handset_takes_over_without_a_gap(sound: PrivatePipewire) -> None:
+    await sound.add_handset()
+    microphone = PipewireMicrophoneConfig(
+        source=sound.source, handset_source=sound.handset_source, echo_canceller=False
+    ).build()
+    async with asyncio.timeout(30), playing(sound.feed, tone(9)), microphone:
+        for route in (Route.HANDSET, Route.HANDS_FREE, Route.HANDSET):
+            reading = asyncio.create_task(hears_the_tone(microphone))
+            await microphone.route(route)
+            await reading
+            assert (await microphone.check()).state is DeviceState.READY
+        await sound.remove_handset()
+        with pytest.raises(DeviceError):
+            await drain(microphone)
+        health = await microphone.check()  # back at the room's microphone
+        assert (health.state, health.reason) == (DeviceState.DEGRADED, Reason.UNPLUGGED)
+        await hears_the_tone(microphone)
+        await sound.add_handset()
+        assert (await microphone.check()).state is DeviceState.READY
+
+
+async def test_echo_is_cancelled(sound: PrivatePipewire) -> None:
+    await sound.add_echo_canceller()
+    await sound.add_echo()
+    async with (
+        asyncio.timeout(30),
+        playing(sound.clean_sink, speech(9)),
+        hearing(sound.source) as room,
+        PipewireMicrophoneConfig().build() as microphone,
+    ):
+        assert (await microphone.check()).state is DeviceState.READY
+        gain = 0.0
+        while gain > -6:  # measured: -25 dB after 2 s; until the end of the sound at the latest
+            heard, left = await asyncio.gather(
+                room.readexactly(CHUNK_BYTES * 50), second(microphone)
+            )
+            gain = decibels(left) - decibels(heard) if decibels(heard) > -40 else 0.0
+
+
+async def test_shipped_configuration_makes_the_canceller(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = CONFIGURATION.read_text()
+    text = text.replace("MICROPHONE", PrivatePipewire.source)
+    text = text.replace("SPEAKER", PrivatePipewire.sink)
+    async with private_sound(monkeypatch, configuration=text) as sound:
+        microphone = PipewireMicrophoneConfig().build()
+        await until_ready(microphone)
+        assert microphone.description == f"pipewire {sound.clean_source}"
+        async with PipewireSpeakerConfig().build() as speaker:
+            assert (await speaker.check()).state is DeviceState.READY
+            assert speaker.description == f"pipewire {sound.clean_sink}"
+
+
+async def until_ready(microphone: Microphone) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(DeviceAbsent):
+                assert (await microphone.check()).state is DeviceState.READY
+                return
+            await asyncio.sleep(0.05)
+
+
+async def second(microphone: Microphone) -> bytes:
+    return b"".join([(await microphone.chunk()).pcm for _ in range(50)])
 
 
 async def test_killed_server_is_told(sound: PrivatePipewire) -> None:

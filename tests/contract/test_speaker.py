@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
+from drivers.microphone.pulse import server
 from drivers.speaker.fake import FakeSpeakerConfig
 from drivers.speaker.none import NoSpeakerConfig
 from drivers.speaker.pipewire import PipewireSpeakerConfig
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
-from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES
+from kioskd.hal.device import DeviceState
+from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, Route
 from kioskd.hal.speaker import Speaker
 from kioskd.simulation.pipewire import PrivatePipewire
-
-
-def peak_hz(pcm: bytes) -> float:
-    wave = np.frombuffer(pcm, "<i2").astype(float)
-    return float(np.argmax(np.abs(np.fft.rfft(wave))) * 48000 / len(wave))
+from tests.contract.sound import decibels, hearing, peak_hz, private_sound, until
 
 
 async def play_tone(speaker: Speaker) -> None:
@@ -43,36 +38,99 @@ async def play_tone(speaker: Speaker) -> None:
 
 @pytest.fixture
 async def sound(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PrivatePipewire]:
-    with tempfile.TemporaryDirectory(prefix="pw") as folder:
-        async with PrivatePipewire(Path(folder)) as private:
-            for key, value in private.env.items():
-                monkeypatch.setenv(key, value)
-            yield private
-    assert not psutil.Process().children()
+    async with private_sound(monkeypatch) as private:
+        yield private
 
 
 async def test_real_tone_arrives_and_unplug_is_told(sound: PrivatePipewire) -> None:
-    record = ("parec", "--raw", "--format=s16le", "--rate=48000", "--channels=1")
-    monitor = f"--device={sound.sink_monitor}"
-    recorder = await asyncio.create_subprocess_exec(*record, monitor, stdout=PIPE)
-    assert recorder.stdout is not None
     speaker = PipewireSpeakerConfig(sink=sound.sink).build()
     async with asyncio.timeout(20), speaker:
         await speaker.check()
-        playing = asyncio.create_task(play_tone(speaker))
-        while abs(peak_hz(await recorder.stdout.readexactly(19200)) - 440) > 5:
-            pass
-        await speaker.set_volume(0.0)
-        while any(await recorder.stdout.readexactly(1920)):
-            pass
-        recorder.kill()
-        await recorder.communicate()
+        async with hearing(sound.sink_monitor) as heard:
+            talking = asyncio.create_task(play_tone(speaker))
+            while abs(peak_hz(await heard.readexactly(19200)) - 440) > 5:
+                pass
+            await speaker.set_volume(0.0)
+            while any(await heard.readexactly(1920)):
+                pass
         await sound.remove_sink()
         with pytest.raises(DeviceError) as caught:
-            await playing
+            await talking
         assert caught.value.reason is Reason.UNPLUGGED
         with pytest.raises(DeviceError):
             await speaker.check()
+
+
+async def test_volume_is_kept_over_a_new_sink_and_mute_is_undone(sound: PrivatePipewire) -> None:
+    speaker = PipewireSpeakerConfig(sink=sound.sink).build()
+    await speaker.set_volume(0.4)
+    for _ in range(2):
+        async with server() as pulse:
+            await pulse.sink_mute((await sink_of(pulse, sound.sink)).index, True)
+        async with speaker, server() as pulse:
+            sink = await sink_of(pulse, sound.sink)
+            assert sink.volume.value_flat == pytest.approx(0.4, abs=0.02)
+            assert not sink.mute
+        await sound.remove_sink()
+        await sound.add_sink()
+
+
+async def test_lifted_handset_silences_the_loudspeaker_at_once(sound: PrivatePipewire) -> None:
+    await sound.add_handset()
+    config = PipewireSpeakerConfig(sink=sound.sink, handset_sink=sound.handset_sink)
+    async with (
+        asyncio.timeout(30),
+        config.build() as speaker,
+        hearing(sound.sink_monitor) as loudspeaker,
+        hearing(f"{sound.handset_sink}.monitor") as handset,
+    ):
+        ears = {Route.HANDS_FREE: Ear(loudspeaker), Route.HANDSET: Ear(handset)}
+        tasks = [asyncio.create_task(ear.listen()) for ear in ears.values()]
+        tasks.append(asyncio.create_task(play_tone(speaker)))
+        await until(lambda: ears[Route.HANDS_FREE].heard_at, 5)
+        for route, other in [(Route.HANDSET, Route.HANDS_FREE), (Route.HANDS_FREE, Route.HANDSET)]:
+            start = time.monotonic()
+            await speaker.route(route)
+            await until(lambda ear=ears[route], at=start: ear.heard_at > at, 5)  # type: ignore[misc]
+            await asyncio.sleep(0.3)
+            assert ears[other].heard_at - start < 0.25  # measured: 0.006 to 0.024 s
+            async with server() as pulse:
+                assert (await sink_of(pulse, sound.sink)).mute == (route is Route.HANDSET)
+            assert (await speaker.check()).state is DeviceState.READY
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def test_handset_that_is_missing_leaves_the_loudspeaker(sound: PrivatePipewire) -> None:
+    config = PipewireSpeakerConfig(sink=sound.sink, handset_sink=sound.handset_sink)
+    async with asyncio.timeout(30), config.build() as speaker:
+        await speaker.route(Route.HANDSET)
+        health = await speaker.check()
+        assert (health.state, health.reason) == (DeviceState.DEGRADED, Reason.NOT_FOUND)
+        async with server() as pulse:
+            assert not (await sink_of(pulse, sound.sink)).mute
+        await sound.add_handset()  # plugged while it is off the hook: the sound goes there
+        assert (await speaker.check()).state is DeviceState.READY
+        async with server() as pulse:
+            assert (await sink_of(pulse, sound.sink)).mute
+
+
+class Ear:
+    """When sound was last heard, on the monotonic clock."""
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        self.heard_at = 0.0
+        self._stream = stream
+
+    async def listen(self) -> None:
+        while True:
+            if decibels(await self._stream.readexactly(480)) > -50:
+                self.heard_at = time.monotonic()
+
+
+async def sink_of(pulse: Any, name: str) -> Any:
+    return next(sink for sink in await pulse.sink_list() if sink.name == name)
 
 
 async def test_killed_server_is_told(sound: PrivatePipewire) -> None:

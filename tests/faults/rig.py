@@ -79,6 +79,7 @@ device = "{camera}"
 [microphone]
 driver = "pipewire"
 source = "{source}"
+echo_canceller = false
 [speaker]
 driver = "pipewire"
 sink = "{sink}"

@@ -34,6 +34,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(ev.Back),
     st.builds(ev.Speak, st.sampled_from(["fr", "en"])),
     st.builds(ev.End, st.sampled_from(EndReason)),
+    st.builds(ev.HandsetReplaced),
     st.builds(ev.Claimed, CALLS, AGENTS, st.just("Léa")),
     st.builds(ev.LegConnected),
     st.builds(ev.LegFailed),
@@ -249,3 +250,17 @@ def test_a_closed_service_places_no_call() -> None:
     visit, world = run([ev.Choose("caf", "call-1", is_open=False)])
     assert visit.scene is Scene.CLOSED
     assert world.in_line is None
+
+
+def test_putting_the_handset_back_ends_a_call_and_nothing_else() -> None:
+    choose, claim = ev.Choose("caf", "call-1", True), ev.Claimed("call-1", "lea", "Léa")
+    cases: list[tuple[list[Event], Scene]] = [
+        ([], Scene.CHOOSING),
+        ([choose], Scene.WAITING),
+        ([choose, claim], Scene.ENDED),
+        ([choose, claim, ev.LegConnected()], Scene.ENDED),
+        ([choose, claim, ev.LegConnected(), ev.End()], Scene.ENDED),
+    ]
+    for before, scene in cases:
+        visit, _ = run([*before, ev.HandsetReplaced()])
+        assert visit.scene is scene

@@ -1,7 +1,7 @@
 // What an agent sees during a call: picture, controls, and the papers beside it.
 
 import type { Call } from "./call";
-import { deviceList } from "./devices";
+import { deviceList, microphoneTrouble } from "./devices";
 import { clock, el, icon, label } from "./dom";
 import type { Message, Waiting } from "./line";
 import { PrintCard } from "./printcard";
@@ -54,6 +54,8 @@ export class CallView {
   private readonly print: PrintCard;
   private readonly timers: number[] = [];
   private startedAt = 0;
+  private unseen = "";
+  private trouble = "";
   private audio: boolean;
   private picture: boolean;
 
@@ -128,6 +130,8 @@ export class CallView {
       case "print-status":
         return this.print.status(message);
       case "devices":
+        this.trouble = microphoneTrouble(message.devices);
+        this.showNote();
         return this.devices.replaceChildren(...deviceList(message.devices));
       case "media":
         return this.noteMedia(message.audio === true, message.video === true);
@@ -250,9 +254,14 @@ export class CallView {
   }
 
   private noteMedia(audio: boolean, video: boolean): void {
-    this.note.hidden = audio && video;
     const missing = audio ? "resident-no-picture" : video ? "resident-muted" : "resident-nothing";
-    this.note.textContent = audio && video ? "" : say(missing);
+    this.unseen = audio && video ? "" : say(missing);
+    this.showNote();
+  }
+
+  private showNote(): void {
+    this.note.textContent = [this.unseen, this.trouble].filter((one) => one !== "").join(" ");
+    this.note.hidden = this.note.textContent === "";
   }
 
   private spent(): string {

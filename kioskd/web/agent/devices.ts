@@ -27,3 +27,10 @@ export function deviceList(devices: unknown): HTMLElement[] {
       );
     });
 }
+
+/** What is wrong with the kiosk's microphone while it works, in words; empty when nothing is. */
+export function microphoneTrouble(devices: unknown): string {
+  const all = Array.isArray(devices) ? (devices as Device[]) : [];
+  const silent = all.some((one) => one.kind === "microphone" && one.reason === "silent");
+  return silent ? say("resident-silent") : "";
+}

@@ -3,10 +3,11 @@
 import { clock, el, fill } from "../common/dom";
 import en from "./messages/en.json";
 import fr from "./messages/fr.json";
+import { drawLevels } from "./levels";
 import { morph } from "./morph";
 import { inkOn } from "./ink";
 import { turnPages } from "./paper";
-import { Pictures } from "./pictures";
+import { LEVELS, Pictures } from "./pictures";
 import * as scenes from "./scenes";
 import { talking } from "./talking";
 import type { Action, Say, View } from "./view";
@@ -53,6 +54,8 @@ function connect(): void {
       receivedAt = performance.now();
       setOffline(false);
       draw(view);
+    } else if (new DataView(event.data).getUint8(0) === LEVELS) {
+      drawLevels(event.data);
     } else {
       pictures.take(event.data);
     }

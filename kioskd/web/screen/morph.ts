@@ -1,6 +1,9 @@
 // Changes the page where it stands. A button that stays on the screen stays the same
 // element, so that a slow press is not lost when something beside it changes.
 
+/** What main.ts and levels.ts set by themselves. */
+const OWN = ["style", "src", "aria-valuenow"];
+
 /** Makes the children of `parent` like `fresh`. Children of a [data-slot] are left alone. */
 export function morph(parent: Element, fresh: Node[]): void {
   const old: ChildNode[] = [...parent.childNodes];
@@ -33,7 +36,7 @@ function sync(node: Node, fresh: Node): void {
     if (node.getAttribute(name) !== value) node.setAttribute(name, value);
   }
   for (const { name } of [...node.attributes]) {
-    if (!fresh.hasAttribute(name) && name !== "style" && name !== "src") node.removeAttribute(name);
+    if (!fresh.hasAttribute(name) && !OWN.includes(name)) node.removeAttribute(name);
   }
   if (!node.hasAttribute("data-slot")) morph(node, [...fresh.childNodes]);
 }

@@ -1,6 +1,8 @@
 // The agent's picture, decoded here by WebCodecs, and the resident's own.
 
 const REMOTE = 1;
+/** Kind of the frames that are no picture: see levels.ts. */
+export const LEVELS = 3;
 const KEY = 1;
 const HEADER = 10;
 /** Frames that may wait for the decoder: half a second. More is a delay that never goes. */

@@ -10,6 +10,8 @@ import type { Say, View } from "./view";
 const NEEDED = ["camera", "microphone", "speaker"];
 const UNUSABLE = ["absent", "failed"];
 const VOLUME_STEP = 0.1;
+/** What a device that works can be found out to do, and the resident can help. */
+const TOLD = ["silent"];
 
 export function talking(view: View, say: Say): Node[] {
   const panel = paperPanel(view, say);
@@ -32,6 +34,7 @@ export function talking(view: View, say: Say): Node[] {
           "div",
           { class: "caption", "data-key": "caption" },
           el("span", { "data-testid": "agent-name" }, view.agent ?? say("an-agent")),
+          meter("agent", say("agent-level")),
           timer("call"),
         ),
         panel === null && told,
@@ -48,7 +51,30 @@ function own(view: View, say: Say): HTMLElement {
     { class: "own" },
     el("div", { class: "stand-in" }, icon(view.camera_on ? "person" : "camera-off")),
     el("div", { class: view.camera_on ? "slot" : "slot blank", "data-slot": "own" }),
-    el("figcaption", {}, say(view.camera_on ? "you" : "you-unseen")),
+    el(
+      "figcaption",
+      {},
+      el("span", {}, say(view.camera_on ? "you" : "you-unseen")),
+      icon(view.microphone_on ? "microphone" : "microphone-off"),
+      meter("own", say("own-level")),
+    ),
+  );
+}
+
+/** How loud a voice is, drawn by levels.ts. */
+function meter(voice: "own" | "agent", name: string): HTMLElement {
+  return el(
+    "div",
+    {
+      class: "meter",
+      role: "meter",
+      "aria-label": name,
+      "aria-valuemin": "0",
+      "aria-valuemax": "100",
+      "data-testid": `${voice}-level`,
+      "data-slot": `${voice}-level`,
+    },
+    el("div", {}),
   );
 }
 
@@ -62,6 +88,8 @@ function notices(view: View, say: Say): HTMLElement[] {
   for (const device of view.devices) {
     if (UNUSABLE.includes(device.state) && NEEDED.includes(device.kind)) {
       shown.push(notice(`device-${device.kind}`, `${device.kind}-notice`));
+    } else if (device.state === "degraded" && TOLD.includes(device.reason ?? "")) {
+      shown.push(notice(`reason-${device.reason}`, `${device.kind}-notice`));
     }
   }
   return shown;
