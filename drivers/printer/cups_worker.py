@@ -2,25 +2,41 @@
 
 A pycups connection shared by threads segfaults, and a call to a cupsd that is stopped
 blocks about 60 s: both stay in this process.
+
+A job's end is what the printer did. CUPS says *completed* of a job that the printer lost when
+its power failed, and *canceled* while it goes on; when cupsd is restarted it prints a second
+time whatever was not finished. Therefore each job gets a temporary queue of its own, which
+cupsd forgets with its jobs when it ends, and an IPP printer is asked itself: what it is doing,
+which of our jobs it holds, how they ended.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from drivers.printer.ipp_device import ask_printer, is_ipp
+from drivers.printer.cups_link import PRINTER_STOPPED, CupsLink
+from drivers.printer.ipp_device import (
+    CANCELED,
+    COMPLETED,
+    STOPPED,
+    USER,
+    DeviceJob,
+    ask_printer,
+    cancel_job,
+    is_ipp,
+    jobs_of,
+)
+from drivers.printer.reasons import HOLDING, reasons_of
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.printer import JobState
 from kioskd.runtime.worker_main import Context
 
 PRINTER_PROCESSING: Final = 4  # printer-state, RFC 8011, 5.4.11
-PRINTER_STOPPED: Final = 5
 MISSING_HISTORY: Final = "cups-ipp-missing-job-history"
 """CUPS's backend says so when the printer does not know the job that it was given."""
+ALL_QUEUES: Final = "ipp://localhost/printers/"
 _JOB_STATES: Final = {  # job-state, RFC 8011, 5.3.7
     3: JobState.PENDING,
     4: JobState.PENDING,
@@ -30,54 +46,29 @@ _JOB_STATES: Final = {  # job-state, RFC 8011, 5.3.7
     8: JobState.ABORTED,
     9: JobState.COMPLETED,
 }
-_REASONS: Final = {  # printer-state-reasons, RFC 8011, 5.4.12, without their severity
-    "media-empty": Reason.PAPER_OUT,
-    "media-needed": Reason.PAPER_OUT,
-    "input-tray-missing": Reason.PAPER_OUT,
-    "media-jam": Reason.PAPER_JAM,
-    "cover-open": Reason.COVER_OPEN,
-    "door-open": Reason.COVER_OPEN,
-    "interlock-open": Reason.COVER_OPEN,
-    "marker-supply-low": Reason.INK_LOW,
-    "toner-low": Reason.INK_LOW,
-    "marker-supply-empty": Reason.INK_OUT,
-    "toner-empty": Reason.INK_OUT,
-    "offline": Reason.OFFLINE,
-    "connecting-to-device": Reason.OFFLINE,
-    "timed-out": Reason.OFFLINE,
-    "shutdown": Reason.OFFLINE,
-}
-_SEVERITIES: Final = ("-error", "-warning", "-report")
-_HELD_UP: Final = frozenset(
-    {Reason.PAPER_OUT, Reason.PAPER_JAM, Reason.COVER_OPEN, Reason.INK_OUT, Reason.OFFLINE}
-)
-LPADMIN_S: Final = 5.0
+SILENT_S: Final = 3.0
 STOP_POLL_S: Final = 0.1
 STOP_S: Final = 9.0
 
 
-def reasons_of(keywords: Iterable[str]) -> set[Reason]:
-    """Translate printer-state-reasons; unknown ones are left out."""
-    found = set()
-    for name in keywords:
-        for severity in _SEVERITIES:
-            name = name.removesuffix(severity)  # noqa: PLW2901  (one word, cut in steps)
-        if name in _REASONS:
-            found.add(_REASONS[name])
-    return found
-
-
 class CupsWorker:
-    """Talks to one cupsd about one queue."""
+    """Talks to one cupsd about one queue and its printer.
 
-    def __init__(self, context: Context, *, queue: str, server: str) -> None:
-        import cups
+    `life_s` is how long CUPS lets a job live when nobody asks for it any more.
+    """
 
-        self._cups = cups
+    def __init__(self, context: Context, *, queue: str, server: str, life_s: int) -> None:
+        self._cups = CupsLink(server)
         self._context = context
         self._queue = queue
-        self._server = server
-        self._link: Any = None
+        self._life_s = life_s
+        self._uri = ""
+        self._at_printer: dict[str, int] = {}
+        """The printer's number of each job that it was seen to hold, by the job's name."""
+        self._pages: dict[str, int] = {}
+        """How many pages of each job the printer said that came out."""
+        self._silent: dict[str, float] = {}
+        """Since when the printer has not answered, by the job that it was asked about."""
 
     def check(self) -> list[str]:
         """Return the printer's reasons, the gravest first; raise when it cannot be used."""
@@ -85,166 +76,218 @@ class CupsWorker:
         if not attributes.get("printer-is-accepting-jobs", True):
             raise DeviceError(Reason.REJECTED, "the queue does not accept jobs")
         found = self._reasons(attributes)
-        if attributes["printer-state"] == PRINTER_STOPPED and not found:
+        if attributes["printer-state"] == PRINTER_STOPPED and not found and not is_ipp(self._uri):
             # ErrorPolicy stop-printer leaves a queue stopped after a fault that is over.
-            self._ask(lambda link: link.enablePrinter(self._queue))
-        return sorted(found, key=lambda reason: (reason not in _HELD_UP, reason))
+            self._cups.ask(lambda link: link.enablePrinter(self._queue))
+        return sorted(found, key=lambda reason: (reason not in HOLDING, reason))
 
-    def submit(self, document: str, title: str, copies: int) -> int:
-        """Create a job of one file and return its number.
+    def submit(self, document: str, name: str, copies: int) -> tuple[int, str]:
+        """Create a job of one file; return its number and the printer's address.
 
         The job is held until its number is known here: whatever breaks before that leaves
         nothing that could print.
         """
+        if not os.access(document, os.R_OK):
+            raise DeviceError(Reason.IO_ERROR, f"{document} cannot be read")
+        attributes = self._attributes()
         options = {
             "copies": str(copies),
             "media": "iso_a4_210x297mm",
             "print-scaling": "fit",
             "job-hold-until": "indefinite",
+            "job-cancel-after": str(self._life_s),
         }
-        if not os.access(document, os.R_OK):
-            raise DeviceError(Reason.IO_ERROR, f"{document} cannot be read")
-        if MISSING_HISTORY in self._attributes()["printer-state-reasons"]:
-            self._clear_reasons()
-        number = int(self._ask(lambda link: link.printFile(self._queue, document, title, options)))
+        queue = self._queue
+        if not attributes.get("printer-is-accepting-jobs", True):
+            raise DeviceError(Reason.REJECTED, "the queue does not accept jobs")
+        if is_ipp(self._uri):
+            for option in ("sides", "print-color-mode"):
+                if default := attributes.get(f"{option}-default"):
+                    options[option] = str(default)
+            ask_printer(self._uri)  # cupsd would wait for one that is off
+            queue = name
+            self._cups.add_temporary_queue(queue, self._uri)
+        number = int(self._cups.ask(lambda link: link.printFile(queue, document, name, options)))
         if self._context.cancelled:
-            self._ask(lambda link: link.cancelJob(number, purge_job=True))
+            self._cups.ask(lambda link: link.cancelJob(number, purge_job=True))
             raise DeviceError(Reason.CANCELLED)
-        self._ask(lambda link: link.setJobHoldUntil(number, "no-hold"))
-        return number
+        self._cups.ask(lambda link: link.setJobHoldUntil(number, "no-hold"))
+        return number, self._uri
 
-    def job(self, number: int) -> dict[str, Any]:
-        """Return state, reasons and pages of a job."""
-        attributes = self._job(number)
-        if attributes is None:
-            return _answer(JobState.ABORTED, {Reason.REJECTED}, 0)
-        state = _JOB_STATES[attributes["job-state"]]
-        pages = int(attributes.get("job-impressions-completed") or 0)
-        printer = self._attributes()
-        if state is JobState.COMPLETED and MISSING_HISTORY in printer["printer-state-reasons"]:
-            # The printer was gone meanwhile and knows nothing of the job: not a success.
-            return _answer(JobState.ABORTED, {Reason.OFFLINE}, pages)
-        if state.ended:
-            return _answer(state, {Reason.REJECTED} if state is JobState.ABORTED else set(), pages)
+    def job(self, number: int, name: str, uri: str) -> dict[str, Any]:
+        """Return state, reasons and pages of a job that was sent to the printer at `uri`."""
+        self._uri = uri
+        attributes = self._cups.job(number)
+        state = None if attributes is None else _JOB_STATES[attributes["job-state"]]
+        pages = 0 if attributes is None else int(attributes.get("job-impressions-completed") or 0)
+        if not is_ipp(uri):
+            return self._job_by_cups(state, pages)
+        if state is None or state.ended:
+            return self._ended(number, name, state)
         try:
-            found = self._reasons(printer)
+            held = self._device_reasons() & HOLDING
+            mine = self._at_device(name)
         except DeviceError as error:
-            found = {error.reason}
-        held = found & _HELD_UP
-        return _answer(JobState.STOPPED if held else state, held or found, pages)
+            return self._silence(number, name, error)
+        self._silent.pop(name, None)
+        pages = max((job.pages for job in mine), default=self._pages.get(name, 0))
+        self._pages[name] = pages
+        first = self._at_printer.setdefault(name, mine[0].number) if mine else None
+        begun = name in self._at_printer
+        if any(job.number != first for job in mine) or (begun and state is JobState.PENDING):
+            # Its first life ended with the printer's power, and CUPS begins another.
+            return self._lost(number, name, pages)
+        return _answer(JobState.STOPPED if held else state, held, pages)
 
-    def cancel(self, number: int) -> None:
-        """Cancel a job and wait until the printer has let go of it."""
-        attributes = self._job(number)
-        state = JobState.ABORTED if attributes is None else _JOB_STATES[attributes["job-state"]]
-        if not state.ended:
-            self._ask(lambda link: link.cancelJob(number, purge_job=False))
-        elif state is not JobState.CANCELED:
-            return
-        self._wait_until_stopped()
+    def cancel(self, number: int, name: str, uri: str) -> bool:
+        """Cancel a job and wait until the printer has let go of it; False if it had ended."""
+        self._uri = uri
+        at_printer = not self._drop_at_device(name)  # first: it answers also when cupsd does not
+        attributes = self._cups.job(number)
+        queued = attributes is not None and not _JOB_STATES[attributes["job-state"]].ended
+        if queued:
+            self._cups.ask(lambda link: link.cancelJob(number, purge_job=False))
+        self._wait_until_dropped(name)
+        return queued or at_printer
 
-    def purge(self) -> None:
-        """Cancel every job of the queue, forget all of them, wait for the printer."""
-        busy = self._attributes()["queued-job-count"] > 0
-        try:
-            if busy:
-                self._cancel_all(purge=False)
-                self._wait_until_stopped()
-        finally:
-            # Only jobs that have ended leave no trace behind.
-            self._cancel_all(purge=True)
+    def purge(self, wait: bool) -> bool:
+        """Cancel every job of ours and forget it; tell whether none is left anywhere.
 
-    def _clear_reasons(self) -> None:
-        """Clear what stands on the queue for good once a job was lost; pycups cannot."""
-        server = ["-h", self._server] if self._server else []
-        command = ["lpadmin", *server, "-p", self._queue, "-o", "printer-state-reasons=none"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=LPADMIN_S)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise DeviceError(Reason.REJECTED, f"the queue keeps old reasons: {error}") from None
-
-    def _cancel_all(self, *, purge: bool) -> None:
-        self._ask(
-            lambda link: link.cancelAllJobs(self._queue, my_jobs=False, purge_jobs=purge),
-        )
-
-    def _wait_until_stopped(self) -> None:
-        """Wait for the device: CUPS says "canceled" at once, while the device goes on."""
+        With `wait` until none is; raises NO_ANSWER when the printer does not stop.
+        """
+        self._attributes()  # the printer's address may have changed
+        self._at_printer.clear()
+        self._silent.clear()
+        self._pages.clear()
         deadline = time.monotonic() + STOP_S
-        while not self._stopped():
+        self._cancel_all(purge=False)
+        while True:
+            try:
+                dropped = self._drop_at_device("")
+            finally:
+                self._cancel_all(purge=True)
+            # Only jobs whose backend has ended leave no trace behind.
+            if (dropped and not self._known()) or not wait:
+                return dropped
             if time.monotonic() > deadline:
                 raise DeviceError(Reason.NO_ANSWER, "the printer does not stop")
+            self._context.progress(None)
             time.sleep(STOP_POLL_S)
 
-    def _stopped(self) -> bool:
-        attributes = self._attributes()
-        if attributes["printer-state"] == PRINTER_PROCESSING:
-            return False
-        uri = attributes["device-uri"]
-        if not is_ipp(uri):
-            return True
+    def _job_by_cups(self, state: JobState | None, pages: int) -> dict[str, Any]:
+        """Answer for a printer that cannot be asked itself."""
+        if state is None:
+            return _answer(JobState.ABORTED, {Reason.JOB_LOST}, 0)
+        if state.ended:
+            return _answer(state, {Reason.REJECTED} if state is JobState.ABORTED else set(), pages)
+        held = self._reasons(self._attributes()) & HOLDING
+        return _answer(JobState.STOPPED if held else state, held, pages)
+
+    def _ended(self, number: int, name: str, state: JobState | None) -> dict[str, Any]:
+        """Answer for a job that CUPS has ended or does not know: the printer has the last word."""
         try:
-            return ask_printer(uri).jobs == 0
+            found = [job for job in jobs_of(self._uri, "completed") if job.name == name]
+        except DeviceError:
+            found = []  # switched off meanwhile: what CUPS heard before that stands
+        pages = max((job.pages for job in found), default=0)
+        if any(job.state == COMPLETED for job in found):
+            return _answer(JobState.COMPLETED, set(), pages)
+        if state is JobState.COMPLETED and not found and not self._history_is_missing(name):
+            return _answer(state, set(), pages)  # a printer that keeps no history
+        if state is JobState.CANCELED or (state and any(job.state == CANCELED for job in found)):
+            return _answer(JobState.CANCELED, set(), pages)  # at the printer, by its cancel key
+        if state is JobState.ABORTED and not found and name not in self._at_printer:
+            return _answer(state, {Reason.REJECTED}, pages)
+        return self._lost(number, name, pages)
+
+    def _silence(self, number: int, name: str, error: DeviceError) -> dict[str, Any]:
+        """Answer while the printer does not: it may be the network, or its power.
+
+        Power that failed took the job, and CUPS would print it once more from its first page as
+        soon as the printer is back: no printer starts again in less than SILENT_S.
+        """
+        silent = time.monotonic() - self._silent.setdefault(name, time.monotonic())
+        if silent < SILENT_S:
+            return _answer(JobState.STOPPED, {error.reason}, self._pages.get(name, 0))
+        self._cups.ask(lambda link: link.cancelJob(number, purge_job=False))
+        # It may have taken the job just before: nobody can vouch for what came out.
+        lost = {error.reason, Reason.JOB_LOST}
+        return _answer(JobState.ABORTED, lost, self._pages.get(name, 0))
+
+    def _known(self) -> bool:
+        """Tell whether CUPS has a job of ours, ended or not."""
+        return bool(
+            self._cups.ask(
+                lambda link: link.getJobs(
+                    which_jobs="all", my_jobs=True, requested_attributes=["job-id"]
+                )
+            )
+        )
+
+    def _history_is_missing(self, queue: str) -> bool:
+        try:
+            return MISSING_HISTORY in self._cups.queue(queue)["printer-state-reasons"]
+        except DeviceAbsent:
+            return True  # the queue goes minutes after its job: nobody can tell any more
+
+    def _lost(self, number: int, name: str, pages: int) -> dict[str, Any]:
+        """Make sure that nothing more comes out, before anybody is told that it failed."""
+        try:
+            self.cancel(number, name, self._uri)
+        except DeviceError as error:
+            return _answer(JobState.STOPPED, {error.reason}, pages)
+        return _answer(JobState.ABORTED, {Reason.JOB_LOST}, pages)
+
+    def _cancel_all(self, *, purge: bool) -> None:
+        self._cups.ask(
+            lambda link: link.cancelAllJobs(uri=ALL_QUEUES, my_jobs=True, purge_jobs=purge)
+        )
+
+    def _at_device(self, name: str) -> list[DeviceJob]:
+        """Return the jobs of this name that the printer has not ended; of ours when it is ""."""
+        return [
+            job
+            for job in jobs_of(self._uri, "not-completed")
+            if job.name == name or (not name and job.user == USER)
+        ]
+
+    def _drop_at_device(self, name: str) -> bool:
+        """Cancel a job at the printer; return True once it holds none of it."""
+        if not is_ipp(self._uri):
+            return bool(self._attributes()["printer-state"] != PRINTER_PROCESSING)
+        try:
+            held = self._at_device(name)
+            for job in held:
+                cancel_job(self._uri, job.number)
         except DeviceError as error:
             raise DeviceError(Reason.NO_ANSWER, f"stopped? {error.detail}") from error
+        return not held
+
+    def _wait_until_dropped(self, name: str) -> None:
+        """Wait for the device: CUPS says "canceled" at once, while the device goes on."""
+        deadline = time.monotonic() + STOP_S
+        while not self._drop_at_device(name):
+            if time.monotonic() > deadline:
+                raise DeviceError(Reason.NO_ANSWER, "the printer does not stop")
+            self._context.progress(None)
+            time.sleep(STOP_POLL_S)
 
     def _reasons(self, attributes: dict[str, Any]) -> set[Reason]:
         """Return the device's own reasons, CUPS's where it cannot be asked."""
-        uri = attributes["device-uri"]
-        if is_ipp(uri):
-            return reasons_of(ask_printer(uri).reasons)
+        if is_ipp(self._uri):
+            return self._device_reasons()
         return reasons_of(attributes["printer-state-reasons"])
 
+    def _device_reasons(self) -> set[Reason]:
+        answer = ask_printer(self._uri)
+        found = reasons_of(answer.reasons)
+        # Stopped for a reason that we have no word for: somebody has to go and look.
+        return found or ({Reason.OFFLINE} if answer.state == STOPPED else set())
+
     def _attributes(self) -> dict[str, Any]:
-        wanted = [
-            "printer-state",
-            "printer-state-reasons",
-            "printer-is-accepting-jobs",
-            "queued-job-count",
-            "device-uri",
-        ]
-        found: dict[str, Any] = self._ask(
-            lambda link: link.getPrinterAttributes(self._queue, requested_attributes=wanted)
-        )
-        return found
-
-    def _job(self, number: int) -> dict[str, Any] | None:
-        wanted = ["job-state", "job-impressions-completed"]
-        try:
-            found: dict[str, Any] = self._connect().getJobAttributes(number, wanted)
-        except self._cups.IPPError as error:
-            if error.args and error.args[0] == self._cups.IPP_NOT_FOUND:
-                return None
-            raise self._translated(error) from None
-        except RuntimeError as error:
-            raise self._translated(error) from None
-        return found
-
-    def _connect(self) -> Any:
-        if self._link is None:
-            if self._server:
-                self._cups.setServer(self._server)
-            self._cups.setUser("kioskd")
-            self._link = self._cups.Connection()
-        return self._link
-
-    def _ask(self, question: Callable[[Any], Any]) -> Any:
-        try:
-            return question(self._connect())
-        except (self._cups.IPPError, RuntimeError) as error:
-            raise self._translated(error) from None
-
-    def _translated(self, error: Exception) -> DeviceError:
-        if isinstance(error, self._cups.IPPError):
-            code = error.args[0] if error.args else None
-            if code == self._cups.IPP_NOT_FOUND:
-                return DeviceAbsent(Reason.NOT_FOUND, f"there is no queue {self._queue}")
-            if code in (self._cups.IPP_SERVICE_UNAVAILABLE, self._cups.IPP_INTERNAL_ERROR):
-                self._link = None
-                return DeviceError(Reason.OFFLINE, f"CUPS does not answer: {error}")
-            return DeviceError(Reason.REJECTED, str(error))
-        self._link = None  # the connection is of no more use
-        return DeviceError(Reason.OFFLINE, f"CUPS cannot be reached: {error}")
+        attributes = self._cups.queue(self._queue)
+        self._uri = attributes["device-uri"]
+        return attributes
 
 
 def _answer(state: JobState, reasons: set[Reason], pages: int) -> dict[str, Any]:

@@ -16,7 +16,15 @@ from kioskd.hal.printer import JobState, JobStatus, Printer
 from kioskd.hal.simulated import Simulated
 
 ANSWER_S: Final = 2.0
-_HOLDING: Final = frozenset({Reason.PAPER_OUT, Reason.PAPER_JAM, Reason.COVER_OPEN, Reason.INK_OUT})
+_HOLDING: Final = frozenset(
+    {
+        Reason.PAPER_OUT,
+        Reason.PAPER_JAM,
+        Reason.COVER_OPEN,
+        Reason.INK_OUT,
+        Reason.OUTPUT_FULL,
+    }
+)
 """Reasons that stop a printer's jobs until somebody helps it; it still takes new ones."""
 
 
@@ -87,7 +95,7 @@ class FakePrinter(Simulated, Printer):
         await self._answer()
         job = self._jobs.get(number)
         if job is None:
-            return JobStatus(JobState.ABORTED, frozenset({Reason.REJECTED}))
+            return JobStatus(JobState.ABORTED, frozenset({Reason.JOB_LOST}))
         if job.state is JobState.PROCESSING and self._fault in _HOLDING:
             assert self._fault is not None
             return JobStatus(JobState.STOPPED, frozenset({self._fault}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,8 @@ import structlog
 from kioskd.app.devices import Devices
 from kioskd.documents.spool import Spool
 from kioskd.documents.vetting import VettedDocument, Vetter
-from kioskd.errors import DeviceError, DocumentError
-from kioskd.hal.printer import Printer
+from kioskd.errors import DeviceError, DocumentError, Reason
+from kioskd.hal.printer import JobState, JobStatus, Printer
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
 
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.25
 """A job is polled: CUPS tells its subscribers later than that (asking costs about 1 ms)."""
+PATIENCE_S: Final = 20.0
+"""How long a job may be without news: cupsd starts again within seconds."""
 TITLE: Final = "visit"
 """The job's title; it says nothing about the resident, for it stands in CUPS's logs."""
 
@@ -75,9 +78,22 @@ class Printing:
 
     async def _follow(self, printer: Printer, number: int, document: str) -> None:
         ended = False
+        silent_since: float | None = None
         try:
             while not ended:
-                status = await printer.job(number)
+                try:
+                    status = await printer.job(number)
+                    silent_since = None
+                except DeviceError as error:
+                    # Neither printed nor failed: a print system that is restarted tells soon.
+                    silent_since = silent_since or time.monotonic()
+                    if time.monotonic() - silent_since > PATIENCE_S:
+                        ended = True
+                        await asyncio.shield(self._stop(printer, number))
+                        lost = frozenset({error.reason, Reason.JOB_LOST})
+                        status = JobStatus(JobState.ABORTED, lost)
+                    else:
+                        status = JobStatus(JobState.STOPPED, frozenset({error.reason}))
                 self._post(ev.JobMoved(document, status))
                 ended = status.state.ended
                 await asyncio.sleep(0 if ended else POLL_S)

@@ -89,7 +89,7 @@ def _scan(scan: Scan) -> ScanView:
 
 def _print(job: Print) -> PrintView:
     # The pictures exist once the document is vetted, and no longer than it is of use.
-    seen = job.stage in (PrintStage.ASKING, PrintStage.PRINTING, PrintStage.HELD)
+    seen = job.stage in (PrintStage.ASKING, PrintStage.PRINTING, PrintStage.HELD, PrintStage.FAILED)
     pages = range(1, job.pages + 1) if seen else ()
     return PrintView(
         stage=job.stage,

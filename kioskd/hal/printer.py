@@ -30,7 +30,10 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Where a job is. `reasons` says what holds it up (paper out, jam...) or why it failed."""
+    """Where a job is. `reasons` says what holds it up (paper out, jam...) or why it failed.
+
+    `pages_printed` is what the device says that came out, 0 where it does not say.
+    """
 
     state: JobState
     reasons: frozenset[Reason] = frozenset()
@@ -52,7 +55,13 @@ class Printer(Device):
 
     @abstractmethod
     async def job(self, number: int) -> JobStatus:
-        """Tell where a job is. A job that is lost reads ABORTED with reason REJECTED."""
+        """Tell where a job is, by what the device did.
+
+        COMPLETED: it came out whole. A job whose end nobody can vouch for, and one that is not
+        known, reads ABORTED with reason JOB_LOST: some of it may have come out, no more will.
+        STOPPED: it goes on by itself once the reasons are dealt with. A DeviceError says only
+        that nobody can tell at the moment.
+        """
 
     @abstractmethod
     async def cancel(self, number: int) -> None:

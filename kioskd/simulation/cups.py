@@ -7,56 +7,24 @@ import grp
 import os
 import pwd
 import shutil
-import stat
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeAlias
 
 from kioskd.errors import DeviceError, Reason
 from kioskd.runtime.children import Child
 from kioskd.simulation.broker import free_port
+from kioskd.simulation.ipp_printer import Fault, IppPrinter
 
 START_S: Final = 20.0
 POLL_S: Final = 0.05
-Fault = Literal["paper-out", "jam"]
-_KEYWORDS: Final = {"paper-out": "media-empty-error,media-needed", "jam": "media-jam-error"}
+Program: TypeAlias = Literal["cupsd", "ippeveprinter"]
 
 _DBUS: Final = """<busconfig><type>system</type><listen>unix:path={folder}/dbus</listen>
 <auth>EXTERNAL</auth><policy context="default"><allow user="*"/><allow own="*"/>
 <allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
-"""
-_COMMAND: Final = """#!/bin/sh
-# ippeveprinter calls this for each job; STATE lines change the printer's reasons. It lets
-# a cancelled job go on: a printer would stop, so this asks.
-job=$(basename "$1"); job=${{job%%-*}}
-cancelled() {{
-  ipptool -tv -d "job=$job" ipp://localhost:{port}/ipp/print "{folder}/job.test" |
-    grep -q processing-to-stop-point
-}}
-was=
-while [ -s "{folder}/fault" ]; do
-  now=$(cat "{folder}/fault")
-  [ "$now" = "$was" ] || echo "STATE: +$now" >&2
-  was=$now
-  cancelled && break
-  sleep 0.1
-done
-[ -z "$was" ] || echo "STATE: -$was" >&2
-cancelled || cp "$1" "{folder}/printed/$job.part"
-[ ! -e "{folder}/printed/$job.part" ] || mv "{folder}/printed/$job.part" "{folder}/printed/$job.pdf"
-rm "$1"
-"""
-_JOB_TEST: Final = """{
-OPERATION Get-Job-Attributes
-GROUP operation-attributes-tag
-ATTR charset attributes-charset utf-8
-ATTR language attributes-natural-language en
-ATTR uri printer-uri $uri
-ATTR integer job-id $job
-ATTR keyword requested-attributes job-state-reasons
-STATUS successful-ok
-}
 """
 _FILES: Final = """ServerRoot {folder}/etc
 ServerBin /usr/lib/cups
@@ -81,10 +49,11 @@ BrowseLocalProtocols none
 WebInterface No
 DefaultAuthType None
 PreserveJobHistory Yes
+DirtyCleanInterval 0
 PreserveJobFiles No
 IdleExitTimeout 0
 JobRetryInterval 1
-ErrorPolicy retry-job
+ErrorPolicy abort-job
 <Location />
   Order allow,deny
   Allow localhost
@@ -110,8 +79,9 @@ class PrivateCups:
     """D-Bus, ippeveprinter and cupsd in `folder`, which exists and is empty.
 
     `server` and `queue` are for the driver; `printed` is the folder where the printer
-    leaves what came out, as PDF. Use as a context manager; raises DeviceError NO_ANSWER
-    when it does not come up.
+    leaves what came out, as N.pdf. The faults of `fault` can also be written by anybody into
+    `folder`/fault: see IppPrinter for the words. Use as a context manager; raises DeviceError
+    NO_ANSWER when it does not come up.
     """
 
     queue: Final = "kiosk"
@@ -119,48 +89,82 @@ class PrivateCups:
     def __init__(self, folder: Path) -> None:
         self.printed = folder / "printed"
         self._folder = folder
-        self._port = 0
-        self._printer_port = 0
-        self._children: dict[str, Child] = {}
+        self._port, self._printer_port = free_port(), free_port()
+        self._printer = IppPrinter(folder, self._printer_port)
+        self._bus: Child | None = None
+        self._cupsd: Child | None = None
+        self._orphans: dict[int, str] = {}
 
     @property
     def server(self) -> str:
         """The address of cupsd, host:port."""
         return f"127.0.0.1:{self._port}"
 
-    def pid(self, name: Literal["cupsd", "ippeveprinter"]) -> int:
-        """Return the process id of one of the two."""
-        return self._children[name].pid
+    @property
+    def printer_uri(self) -> str:
+        """The printer's own address."""
+        return f"ipp://localhost:{self._printer_port}/ipp/print"
 
-    async def fault(self, fault: Fault | None) -> None:
-        """Hold the printer up at its next page, or help it."""
-        text = "" if fault is None else _KEYWORDS[fault]
-        await asyncio.to_thread((self._folder / "fault").write_text, text)
+    def pid(self, name: Program) -> int:
+        """Return the process id of one of the two, while it runs."""
+        return self._child(name).pid
+
+    async def fault(self, fault: Fault | None, after_pages: int = 0) -> None:
+        """Let the printer have this fault and no other, once so many pages of a job are out."""
+        text = "" if fault is None else f"{fault} {after_pages}"
+        await self._printer.fault(text)
+
+    async def kill(self, name: Program, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal that ends it, and wait for its end.
+
+        A cupsd that is killed leaves its backend behind, which goes on (systemd would end it).
+        """
+        child = self._child(name)
+        if name == "cupsd":
+            self._orphans |= await asyncio.to_thread(_children_of, child.pid)
+        os.kill(child.pid, number)
+        async with asyncio.timeout(START_S):
+            await child.exited.wait()
+        if name == "ippeveprinter":
+            await self.stop_printer()
+
+    def freeze(self, name: Program) -> None:
+        """Stop the process where it is (SIGSTOP)."""
+        os.kill(self._child(name).pid, signal.SIGSTOP)
+
+    def thaw(self, name: Program) -> None:
+        """Let it go on (SIGCONT)."""
+        os.kill(self._child(name).pid, signal.SIGCONT)
 
     async def start_printer(self) -> None:
-        """Switch the printer on."""
-        environment = {
-            **os.environ,
-            "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self._folder}/dbus",
-        }
-        child = Child(
-            "ippeveprinter",
-            [
-                "ippeveprinter",
-                *("-r", "off", "-p", str(self._printer_port), "-n", "localhost", "-2"),
-                *("-s", "20,20", "-f", "application/pdf,image/pwg-raster,image/jpeg"),
-                *("-d", self._folder / "device", "-k", "-c", self._folder / "command"),
-                "Kiosk",
-            ],
-            env=environment,
-        )
-        self._children["ippeveprinter"] = child
-        await child.start()
-        await self._listens(self._printer_port, child)
+        """Switch the printer on, at its old address."""
+        await self._printer.start()
+        await self._listens(self._printer_port, self._printer.child)
 
     async def stop_printer(self) -> None:
         """Switch the printer off."""
-        await self._children.pop("ippeveprinter").stop()
+        await self._printer.stop()
+
+    async def start_cupsd(self) -> None:
+        """Start cupsd, at its old address, with what its folders hold."""
+        self._cupsd = Child(
+            "cupsd",
+            [
+                shutil.which("cupsd", path="/usr/sbin") or "cupsd",
+                *("-f", "-c", self._folder / "cupsd.conf", "-s", self._folder / "files.conf"),
+            ],
+        )
+        await self._cupsd.start()
+        await self._listens(self._port, self._cupsd)
+
+    async def administer(self, command: str, *arguments: str) -> None:
+        """Run one of CUPS's commands (cupsdisable, cupsreject, lpadmin...) on this cupsd."""
+        await self._run(command, "-h", self.server, *arguments)
+
+    def _child(self, name: Program) -> Child:
+        child = self._cupsd if name == "cupsd" else self._printer.child
+        assert child is not None
+        return child
 
     async def start(self) -> None:
         """Start all programs and make the queue; returns when it can be printed to."""
@@ -172,39 +176,31 @@ class PrivateCups:
 
     async def stop(self) -> None:
         """Stop all programs, the last started first."""
-        while self._children:
-            _, child = self._children.popitem()
-            await child.stop()
+        if self._cupsd is not None:
+            await self._cupsd.stop()
+        await asyncio.to_thread(_end_orphans, self._orphans)
+        await self._printer.stop()
+        if self._bus is not None:
+            await self._bus.stop()
 
     async def _start(self) -> None:
-        self._port, self._printer_port = free_port(), free_port()
         await asyncio.to_thread(self._write)
-        bus = Child(
+        self._bus = Child(
             "dbus-daemon",
             ["dbus-daemon", f"--config-file={self._folder}/dbus.conf", "--nofork", "--nopidfile"],
         )
-        self._children["dbus"] = bus
-        await bus.start()
-        await self._until((self._folder / "dbus").exists, bus)
+        await self._bus.start()
+        await self._until((self._folder / "dbus").exists, self._bus)
         await self.start_printer()
-        cupsd = Child(
-            "cupsd",
-            [
-                shutil.which("cupsd", path="/usr/sbin") or "cupsd",
-                *("-f", "-c", self._folder / "cupsd.conf", "-s", self._folder / "files.conf"),
-            ],
-        )
-        self._children["cupsd"] = cupsd
-        await cupsd.start()
-        await self._listens(self._port, cupsd)
-        await self._add_queue(cupsd)
+        await self.start_cupsd()
+        await self._add_queue()
 
     def _write(self) -> None:
         folder = self._folder
         folder.chmod(0o711)  # cupsd's filters run as another user when we are root
-        for name in ("etc/ssl", "etc/ppd", "run/certs", "spool/tmp", "cache", "log", "device"):
+        for name in ("etc/ssl", "etc/ppd", "run/certs", "spool/tmp", "cache", "log"):
             (folder / name).mkdir(parents=True)
-        self.printed.mkdir()
+        self._printer.write()
         group = grp.getgrgid(os.getegid()).gr_name
         files = _FILES.format(folder=folder, group=group)
         if os.geteuid() == 0:
@@ -215,23 +211,18 @@ class PrivateCups:
         (folder / "files.conf").write_text(files)
         (folder / "cupsd.conf").write_text(_CUPSD.format(port=self._port))
         (folder / "dbus.conf").write_text(_DBUS.format(folder=folder))
-        (folder / "fault").write_text("")
-        command = folder / "command"
-        command.write_text(_COMMAND.format(folder=folder, port=self._printer_port))
-        (folder / "job.test").write_text(_JOB_TEST)
-        command.chmod(command.stat().st_mode | stat.S_IXUSR)
 
-    async def _add_queue(self, cupsd: Child) -> None:
+    async def _add_queue(self) -> None:
         await self._run(
             *("lpadmin", "-h", self.server, "-p", self.queue, "-E", "-m", "everywhere"),
-            *("-v", f"ipp://localhost:{self._printer_port}/ipp/print"),
+            *("-v", self.printer_uri),
         )
         deadline = time.monotonic() + START_S
         # lpadmin returns before cupsd has asked the printer: a job sent now is aborted.
         while "IPP Everywhere" not in await self._run(
             "lpoptions", "-h", self.server, "-p", self.queue
         ):
-            self._insist(deadline, cupsd)
+            self._insist(deadline, self._child("cupsd"))
             await asyncio.sleep(POLL_S)
 
     async def _run(self, *command: str) -> str:
@@ -273,3 +264,22 @@ class PrivateCups:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+def _children_of(pid: int) -> dict[int, str]:
+    """Return the processes that `pid` started, each with its start time (proc(5), stat)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(one): _started(int(one)) for one in children}
+
+
+def _started(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _end_orphans(orphans: dict[int, str]) -> None:
+    for pid, started in orphans.items():
+        if started and _started(pid) == started:
+            os.kill(pid, signal.SIGKILL)

@@ -45,7 +45,7 @@ def step(visit: Visit, event: Event, now: float) -> Step:
             return _on_media(visit, event)
     if visit.scene is not Scene.TALKING:
         return visit, []
-    return on_print_event(visit, event) or on_scan_event(visit, event) or (visit, [])
+    return on_print_event(visit, event, now) or on_scan_event(visit, event) or (visit, [])
 
 
 def _outside_call(visit: Visit, event: ev.Choose | ev.Back | ev.Wiped, now: float) -> Step:
@@ -122,7 +122,8 @@ def _on_tick(visit: Visit, now: float) -> Step:
             return visit, []
         return replace(visit, entered=now), [do.Wipe()]
     if limit is None or now - visit.entered < limit:
-        return visit, []
+        talking = visit.scene is Scene.TALKING
+        return (on_print_event(visit, ev.Tick(), now) if talking else None) or (visit, [])
     match visit.scene:
         case Scene.CONNECTING:
             return _back_to_line(visit, EndReason.NO_ANSWER, now)

@@ -10,7 +10,7 @@ from kioskd.visit import effects as do
 from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
-from kioskd.visit.state import Print, Scan, Visit
+from kioskd.visit.state import HELD_LIMIT_S, Print, Scan, Visit
 from kioskd.visit.words import PrintStage, ScanStage
 
 Step = tuple[Visit, list[Effect]]
@@ -82,8 +82,11 @@ def _scan(visit: Visit, scan: Scan, *wanted: Effect) -> Step:
     return replace(visit, scan=scan), [*wanted, do.TellScan()]
 
 
-def on_print_event(visit: Visit, event: Event) -> Step | None:
-    """Handle what concerns the agent's document; None when `event` changes nothing."""
+def on_print_event(visit: Visit, event: Event, now: float) -> Step | None:
+    """Handle what concerns the agent's document; None when `event` changes nothing.
+
+    `now` is monotonic, in seconds.
+    """
     job = visit.print
     if isinstance(event, ev.DocumentArrived):
         if job is not None and not job.stage.over:
@@ -95,7 +98,7 @@ def on_print_event(visit: Visit, event: Event) -> Step | None:
         return (replace(visit, print=None), []) if job.stage.over else None
     if getattr(event, "document", job.document) != job.document:
         return None  # news of a document that is no longer at hand
-    return _on_resident_print(visit, job, event) or _on_printer(visit, job, event)
+    return _on_resident_print(visit, job, event) or _on_printer(visit, job, event, now)
 
 
 def _on_resident_print(visit: Visit, job: Print, event: Event) -> Step | None:
@@ -107,26 +110,35 @@ def _on_resident_print(visit: Visit, job: Print, event: Event) -> Step | None:
         case ev.PrintDecline(), PrintStage.ASKING:
             return _print(visit, replace(job, stage=PrintStage.DECLINED), do.StopPrint())
         case ev.PrintDecline() | ev.PrintWithdrawn(), stage if not stage.over:
-            return _print(visit, replace(job, stage=PrintStage.CANCELLED), do.StopPrint())
+            cancelled = replace(job, stage=PrintStage.CANCELLED, held_since=None)
+            return _print(visit, cancelled, do.StopPrint())
     return None
 
 
-def _on_printer(visit: Visit, job: Print, event: Event) -> Step | None:
+def _on_printer(visit: Visit, job: Print, event: Event, now: float) -> Step | None:
     match event, job.stage:
         case ev.Vetted(_, pages), PrintStage.CHECKING:
             return _print(visit, replace(job, stage=PrintStage.ASKING, pages=pages))
         case ev.VetFailed(_, fault), PrintStage.CHECKING:
             return _print(visit, replace(job, stage=PrintStage.FAILED, reasons=(fault,)))
         case ev.JobFailed(_, reason), stage if stage.at_printer:
-            return _print(visit, replace(job, stage=PrintStage.FAILED, reasons=(reason,)))
+            failed = replace(job, stage=PrintStage.FAILED, reasons=(reason,), held_since=None)
+            return _print(visit, failed)
         case ev.JobMoved(_, status), stage if stage.at_printer:
             reasons = tuple(sorted(status.reasons))
             moved = replace(job, printed=status.pages_printed, reasons=reasons)
-            return _on_job(visit, moved, status.state)
+            return _on_job(visit, moved, status.state, now)
+        case ev.Tick(), PrintStage.HELD if (
+            job.held_since is not None and now - job.held_since >= HELD_LIMIT_S
+        ):
+            given_up = replace(job, stage=PrintStage.FAILED, held_since=None)
+            return _print(visit, given_up, do.StopPrint())
     return None
 
 
-def _on_job(visit: Visit, job: Print, state: JobState) -> Step:
+def _on_job(visit: Visit, job: Print, state: JobState, now: float) -> Step:
+    since = now if job.held_since is None else job.held_since
+    job = replace(job, held_since=since if state is JobState.STOPPED else None)
     match state:
         case JobState.COMPLETED:
             done = replace(visit, pages_printed=visit.pages_printed + job.pages)

@@ -26,7 +26,10 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """A document of the agent on its way to the printer. `name` is the agent's."""
+    """A document of the agent on its way to the printer. `name` is the agent's.
+
+    `held_since`, on the monotonic clock, is when the printer began to wait for somebody.
+    """
 
     document: str
     name: str
@@ -34,6 +37,7 @@ class Print:
     pages: int = 0
     printed: int = 0
     reasons: tuple[Reason | DocumentFault, ...] = ()
+    held_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ TIME_LIMITS: Final[dict[Scene, float]] = {
     Scene.ENDED: 45.0,
 }
 """Seconds after which a scene is left by itself; CHOOSING has no need to."""
+HELD_LIMIT_S: Final = 5 * 60.0
+"""How long a printer may wait for paper or the like: time to fetch somebody from the reception."""
 WIPE_RETRY_S: Final = 5.0
 """How long a wipe may take before it is asked for again."""
 
@@ -98,7 +104,11 @@ def deadline(visit: Visit) -> float | None:
     if visit.scene is Scene.ENDED and not visit.wiped:
         return visit.entered + WIPE_RETRY_S
     limit = TIME_LIMITS.get(visit.scene)
-    return None if limit is None else visit.entered + limit
+    if limit is None:
+        return None
+    if visit.print is None or visit.print.held_since is None:
+        return visit.entered + limit
+    return min(visit.entered + limit, visit.print.held_since + HELD_LIMIT_S)
 
 
 def may_receive(visit: Visit) -> DocumentFault | None:

@@ -3,109 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
 
-import pikepdf
 import pytest
 
-from drivers.printer.cups_printer import CupsPrinter, CupsPrinterConfig
-from drivers.printer.cups_worker import reasons_of
-from drivers.printer.fake import FakePrinter, FakePrinterConfig
+from drivers.printer.cups_printer import CupsPrinterConfig
 from drivers.printer.none import NoPrinterConfig
+from drivers.printer.reasons import reasons_of
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.device import DeviceState
-from kioskd.hal.printer import JobState, JobStatus, Printer
-from kioskd.simulation.cups import PrivateCups
-
-WITHIN_S = 20.0
-TITLE = "visit"
-
-
-def text_pdf(path: Path, text: str) -> Path:
-    """One A4 page with a line of text."""
-    with pikepdf.new() as pdf:
-        page = pdf.add_blank_page(page_size=(595, 842))
-        font = pikepdf.Dictionary(
-            Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
-        )
-        page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F1=font))
-        page.Contents = pdf.make_stream(f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode())
-        pdf.save(path)
-    return path
-
-
-def text_of(document: bytes) -> str:
-    done = subprocess.run(["pdftotext", "-", "-"], input=document, capture_output=True, check=True)
-    return done.stdout.decode()
-
-
-class Rig(Protocol):
-    @property
-    def printer(self) -> Printer: ...
-
-    async def paper_out(self, out: bool) -> None: ...
-
-    async def switch_off(self) -> None: ...
-
-    def printed(self) -> list[bytes]: ...
-
-
-@dataclass
-class RealRig:
-    printer: CupsPrinter
-    cups: PrivateCups
-    folder: Path
-
-    async def paper_out(self, out: bool) -> None:
-        await self.cups.fault("paper-out" if out else None)
-
-    async def switch_off(self) -> None:
-        await self.cups.stop_printer()
-
-    def printed(self) -> list[bytes]:
-        return [path.read_bytes() for path in sorted(self.cups.printed.glob("*.pdf"))]
-
-    def spooled(self) -> list[str]:
-        """Documents and control files that cupsd keeps."""
-        return [path.name for path in (self.folder / "spool").iterdir() if path.is_file()]
-
-
-@dataclass
-class FakeRig:
-    printer: FakePrinter
-
-    async def paper_out(self, out: bool) -> None:
-        self.printer.fail_with(Reason.PAPER_OUT if out else None)
-
-    async def switch_off(self) -> None:
-        self.printer.fail_with(Reason.OFFLINE)
-
-    def printed(self) -> list[bytes]:
-        return self.printer.printed
-
-
-@contextlib.asynccontextmanager
-async def real_rig() -> AsyncIterator[RealRig]:
-    with tempfile.TemporaryDirectory(prefix="cups-") as name:  # a short path: it holds sockets
-        async with PrivateCups(Path(name)) as cups:
-            printer = CupsPrinterConfig(queue=cups.queue, server=cups.server).build()
-            async with printer:
-                yield RealRig(printer, cups, Path(name))
-
-
-@contextlib.asynccontextmanager
-async def fake_rig() -> AsyncIterator[FakeRig]:
-    async with FakePrinterConfig(job_s=0.1).build() as printer:
-        yield FakeRig(printer)
+from kioskd.hal.printer import JobState, JobStatus
+from tests.contract.printer_rig import (
+    TITLE,
+    WITHIN_S,
+    RealRig,
+    Rig,
+    fake_rig,
+    real_rig,
+    text_of,
+    text_pdf,
+    until,
+)
 
 
 @pytest.fixture(params=[real_rig, fake_rig], ids=["cups", "fake"])
@@ -123,16 +44,6 @@ async def real() -> AsyncIterator[RealRig]:
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
     return text_pdf(tmp_path / "document.pdf", "Attestation 4711")
-
-
-async def until(
-    printer: Printer, number: int, true: Callable[[JobStatus], bool], within: float = WITHIN_S
-) -> JobStatus:
-    deadline = asyncio.get_running_loop().time() + within
-    while not true(status := await printer.job(number)):
-        assert asyncio.get_running_loop().time() < deadline, f"the job stays {status}"
-        await asyncio.sleep(0.05)  # a printer tells nothing by itself
-    return status
 
 
 async def test_prints_what_it_was_given_once(rig: Rig, document: Path) -> None:
@@ -155,7 +66,11 @@ async def test_paper_out_holds_the_job_until_refilled(rig: Rig, document: Path) 
     status = await until(rig.printer, number, lambda status: status.state.ended)
     assert status.state is JobState.COMPLETED
     assert len(rig.printed()) == 1
-    assert (await rig.printer.check()).state is DeviceState.READY
+    async with asyncio.timeout(5):
+        while True:
+            if (await rig.printer.check()).state is DeviceState.READY:
+                break
+            await asyncio.sleep(0.05)  # a printer tells nothing by itself
 
 
 async def test_a_cancelled_job_never_comes_out(rig: Rig, document: Path) -> None:
@@ -178,7 +93,7 @@ async def test_purge_forgets_every_job(rig: Rig, document: Path) -> None:
     await rig.paper_out(True)
     held = [await rig.printer.submit(document, title=TITLE) for _ in range(2)]
     await rig.printer.purge()
-    lost = JobStatus(JobState.ABORTED, frozenset({Reason.REJECTED}))
+    lost = JobStatus(JobState.ABORTED, frozenset({Reason.JOB_LOST}))
     assert [await rig.printer.job(number) for number in [done, *held]] == [lost] * 3
     await rig.paper_out(False)
     following = await rig.printer.submit(document, title=TITLE)
@@ -188,7 +103,7 @@ async def test_purge_forgets_every_job(rig: Rig, document: Path) -> None:
 
 async def test_an_unknown_job_is_lost(rig: Rig) -> None:
     status = await rig.printer.job(4711)
-    assert status == JobStatus(JobState.ABORTED, frozenset({Reason.REJECTED}))
+    assert status == JobStatus(JobState.ABORTED, frozenset({Reason.JOB_LOST}))
     await rig.printer.cancel(4711)
 
 
@@ -220,51 +135,6 @@ async def test_purge_leaves_nothing_in_the_spool(real: RealRig, document: Path) 
     assert real.spooled()
     await real.printer.purge()
     assert real.spooled() == []
-
-
-async def test_a_job_waits_for_a_printer_that_is_off(real: RealRig, document: Path) -> None:
-    await real.switch_off()
-    number = await real.printer.submit(document, title=TITLE)
-    status = await until(real.printer, number, lambda status: status.state is JobState.STOPPED)
-    assert status.reasons == {Reason.OFFLINE}
-    # Nobody can tell whether it holds something: an error, and no job in the queue.
-    with pytest.raises(DeviceError) as caught:
-        await real.printer.cancel(number)
-    assert caught.value.reason is Reason.NO_ANSWER
-    await real.printer.purge()
-    assert real.spooled() == []
-
-
-async def test_a_job_that_the_printer_lost_is_no_success(real: RealRig, document: Path) -> None:
-    await real.paper_out(True)
-    number = await real.printer.submit(document, title=TITLE)
-    await until(real.printer, number, lambda status: status.state is JobState.STOPPED)
-    os.kill(real.cups.pid("ippeveprinter"), signal.SIGKILL)
-    await real.switch_off()
-    await real.paper_out(False)
-    await real.cups.start_printer()
-    status = await until(real.printer, number, lambda status: status.state.ended)
-    assert status.state is JobState.ABORTED
-    assert status.reasons == {Reason.OFFLINE}
-    assert real.printed() == []
-    following = await real.printer.submit(document, title=TITLE)
-    status = await until(real.printer, following, lambda status: status.state.ended)
-    assert status.state is JobState.COMPLETED
-    assert len(real.printed()) == 1
-
-
-async def test_a_cupsd_that_hangs_costs_seconds(real: RealRig, document: Path) -> None:
-    pid = real.cups.pid("cupsd")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        before = time.monotonic()
-        with pytest.raises(DeviceError) as caught:
-            await real.printer.check()
-        assert caught.value.reason is Reason.NO_ANSWER
-        assert time.monotonic() - before < 6
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    assert (await real.printer.check()).state is DeviceState.READY
 
 
 async def test_a_submission_that_was_given_up_never_prints(real: RealRig, document: Path) -> None:
@@ -324,6 +194,8 @@ async def test_none_is_honest(document: Path) -> None:
 @pytest.mark.parametrize(
     ("keyword", "reason"),
     [
+        ("output-area-full-error", Reason.OUTPUT_FULL),
+        ("paused", Reason.OFFLINE),
         ("media-empty-warning", Reason.PAPER_OUT),
         ("media-needed", Reason.PAPER_OUT),
         ("media-jam-error", Reason.PAPER_JAM),

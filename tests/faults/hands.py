@@ -181,14 +181,12 @@ class Stack:
     start: Callable[[Rig], Awaitable[None]]
 
 
-async def _restart_cups(rig: Rig, name: Literal["cupsd", "ippeveprinter"]) -> None:
-    assert name == "ippeveprinter"
-    await rig.cups.stop_printer()
+async def _restart_cupsd(rig: Rig) -> None:
+    await rig.cups.start_cupsd()
+
+
+async def _restart_printer(rig: Rig) -> None:
     await rig.cups.start_printer()
-
-
-def _cups(name: Literal["cupsd", "ippeveprinter"]) -> Stack:
-    return Stack(name, lambda rig: rig.cups.pid(name), lambda rig: _restart_cups(rig, name))
 
 
 async def _restart_broker(rig: Rig) -> None:
@@ -196,8 +194,10 @@ async def _restart_broker(rig: Rig) -> None:
     await rig.broker.start()
 
 
-CUPSD: Final = _cups("cupsd")
-IPP_PRINTER: Final = _cups("ippeveprinter")
+CUPSD: Final = Stack("cupsd", lambda rig: rig.cups.pid("cupsd"), _restart_cupsd)
+IPP_PRINTER: Final = Stack(
+    "ippeveprinter", lambda rig: rig.cups.pid("ippeveprinter"), _restart_printer
+)
 JOURNAL: Final = Stack("journal", lambda rig: rig.machine.journal_pid, lambda rig: rig.start())
 MOSQUITTO: Final = Stack("mosquitto", lambda rig: rig.broker.pid, _restart_broker)
 

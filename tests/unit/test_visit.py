@@ -16,7 +16,7 @@ from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
-from kioskd.visit.state import Media, Visit, deadline, may_receive, sensors_allowed
+from kioskd.visit.state import HELD_LIMIT_S, Media, Visit, deadline, may_receive, sensors_allowed
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 CALLS = st.sampled_from(["call-1", "call-2", "call-3"])
@@ -264,3 +264,40 @@ def test_putting_the_handset_back_ends_a_call_and_nothing_else() -> None:
     for before, scene in cases:
         visit, _ = run([*before, ev.HandsetReplaced()])
         assert visit.scene is scene
+
+
+def held_print() -> Visit:
+    """A visit whose printer began to wait for paper at 100 s."""
+    visit, _ = run(
+        [
+            *TALK,
+            ev.DocumentArrived("doc-1", "lettre.pdf"),
+            ev.Vetted("doc-1", 3),
+            ev.PrintAccept(),
+        ]
+    )
+    paper_out = JobStatus(JobState.STOPPED, frozenset({Reason.PAPER_OUT}), 1)
+    visit, _ = step(visit, ev.JobMoved("doc-1", paper_out), 100.0)
+    return step(visit, ev.JobMoved("doc-1", paper_out), 101.0)[0]
+
+
+def test_a_printer_that_nobody_helps_is_given_up() -> None:
+    visit = held_print()
+    assert deadline(visit) == 100.0 + HELD_LIMIT_S
+    assert step(visit, ev.Tick(), 99.0 + HELD_LIMIT_S) == (visit, [])
+    visit, wanted = step(visit, ev.Tick(), 100.0 + HELD_LIMIT_S)
+    assert do.StopPrint() in wanted
+    assert visit.print is not None
+    assert visit.print.stage is PrintStage.FAILED
+    assert visit.print.reasons == (Reason.PAPER_OUT,)
+    assert visit.print.printed == 1
+    assert visit.scene is Scene.TALKING
+
+
+def test_a_printer_that_was_helped_has_all_its_time_again() -> None:
+    visit, _ = step(held_print(), ev.JobMoved("doc-1", JobStatus(JobState.PROCESSING)), 150.0)
+    assert visit.print is not None
+    assert visit.print.held_since is None
+    jam = JobStatus(JobState.STOPPED, frozenset({Reason.PAPER_JAM}))
+    visit, _ = step(visit, ev.JobMoved("doc-1", jam), 200.0)
+    assert deadline(visit) == 200.0 + HELD_LIMIT_S

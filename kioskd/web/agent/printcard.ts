@@ -11,6 +11,17 @@ const OVER = ["declined", "printed", "cancelled", "failed"];
 const PDF_START = "%PDF-";
 const PDF_HEAD = 1024; // readers look for the start within these first bytes
 
+/** Reasons that somebody at the printer can do something about. */
+const MENDABLE = ["paper-out", "paper-jam", "cover-open", "ink-out", "output-full", "offline"];
+
+function whatToDo(stage: string, reasons: unknown): string {
+  const all: unknown[] = Array.isArray(reasons) ? reasons : [];
+  if (stage === "failed" && all.includes("job-lost")) return say("print-lost-hint");
+  if (!all.some((one) => MENDABLE.includes(String(one)))) return "";
+  if (stage === "held") return say("print-held-hint");
+  return stage === "failed" ? say("print-mend-hint") : "";
+}
+
 async function isPdf(file: File): Promise<boolean> {
   const head = await file.slice(0, PDF_HEAD).arrayBuffer();
   return new TextDecoder("latin1").decode(head).includes(PDF_START);
@@ -27,6 +38,7 @@ export class PrintCard {
     role: "status",
     "data-testid": "print-status",
   });
+  private readonly help = el("p", { class: "hint", hidden: true, "data-testid": "print-help" });
   private readonly bar = el("progress", { max: "1", hidden: true, "aria-label": say("progress") });
   private readonly cancelButton: HTMLButtonElement;
   private document = "";
@@ -65,6 +77,7 @@ export class PrintCard {
       zone,
       this.name,
       this.line,
+      this.help,
       this.bar,
       this.cancelButton,
     );
@@ -89,6 +102,9 @@ export class PrintCard {
     const counted = stage === "printing" && printed > 0 && pages > 0;
     const text = counted ? say("print-pages", { printed, pages }) : say(`print-${stage}`);
     this.show(stage, text, message.reasons);
+    const partly = stage === "failed" && printed > 0 ? say("print-partly", { printed, pages }) : "";
+    this.help.textContent = [partly, whatToDo(stage, message.reasons)].join(" ").trim();
+    this.help.hidden = this.help.textContent === "";
   }
 
   /** After the call nothing more can be sent; the kiosk has dropped what was not printed. */
@@ -96,6 +112,7 @@ export class PrintCard {
     this.input.disabled = true;
     this.cancelButton.hidden = true;
     this.bar.hidden = true;
+    this.help.hidden = true;
     const stage = this.line.dataset.stage;
     if (stage !== undefined && !OVER.includes(stage)) this.line.textContent = say("print-broken");
   }
@@ -109,6 +126,7 @@ export class PrintCard {
     const why = sayReasons(reasons);
     this.line.dataset.stage = stage;
     this.line.textContent = why ? `${text} (${why})` : text;
+    this.help.hidden = true;
     const over = OVER.includes(stage);
     this.bar.hidden = true;
     this.cancelButton.hidden = over;
@@ -116,6 +134,7 @@ export class PrintCard {
   }
 
   private showSending(done: number): void {
+    this.help.hidden = true;
     this.line.dataset.stage = "sending";
     this.line.textContent = say("send-progress", { percent: Math.round(done * 100) });
     this.bar.hidden = false;

@@ -8,6 +8,8 @@ import type { PagePicture, PlainAction, PrintView, Say, ScanView, View } from ".
 /** How many pages are shown side by side; more are reached with two large buttons. */
 const AT_ONCE = 3;
 
+const UNREACHABLE: readonly string[] = ["offline", "no-answer", "crashed"];
+
 /** Which pages are shown: the only state that the page keeps for itself. */
 const shown = { panel: "", count: 0, first: 0 };
 
@@ -126,8 +128,9 @@ function printPanel(job: PrintView, say: Say): HTMLElement {
     button({ label: say(label), testid: name, kind, action: { action: name }, icon: sign });
   const decline = (label: string) => press(label, "print-decline", "plain", "cross");
   const close = press("close", "print-close", "primary", "check");
+  const lost = job.stage === "failed" && job.reasons.includes("job-lost");
   const make = (...parts: (Node | false)[]) =>
-    panel("print-panel", job.stage, say(`print-${job.stage}`), ...parts);
+    panel("print-panel", job.stage, say(lost ? "print-lost" : `print-${job.stage}`), ...parts);
   const total = job.pages.length;
   switch (job.stage) {
     case "checking":
@@ -152,14 +155,31 @@ function printPanel(job: PrintView, say: Say): HTMLElement {
         row(decline("cancel")),
       );
     case "held":
-      return make(emblem("warning", "bad"), why(job.reasons, say), row(decline("cancel")));
+      return make(
+        emblem("printer", "bad"),
+        why(job.reasons, say),
+        text("how", say(goesOnByItself(job) ? "print-held-how" : "print-held-wait")),
+        row(decline("cancel")),
+      );
     case "printed":
       return make(emblem("check", "good"), text("take", say("print-take")), row(close));
     case "failed":
-      return make(emblem("warning", "bad"), why(job.reasons, say), row(close));
+      return make(
+        emblem("warning", "bad"),
+        why(job.reasons, say),
+        job.printed > 0 &&
+          total > 0 &&
+          text("count", say("print-partly", { printed: job.printed, total })),
+        row(close),
+      );
     default:
       return make(emblem("paper", "calm"), row(close));
   }
+}
+
+/** True where somebody at the printer can help; a printer without an answer may be gone. */
+function goesOnByItself(job: PrintView): boolean {
+  return !job.reasons.some((one) => UNREACHABLE.includes(one));
 }
 
 /** The pages to look at, and the buttons to turn them when there are many. */
