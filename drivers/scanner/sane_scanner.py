@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from drivers.scanner.presence import still_there
 from kioskd.errors import DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.scanner import ScannedPage, Scanner, ScanProgress, ScanSettings
@@ -22,7 +23,10 @@ DOCUMENT_S: Final = 1800.0
 
 
 class SaneScannerConfig(BaseModel):
-    """`device` is SANE's name (scanimage -L), empty for the first found.
+    """`device` is SANE's name (scanimage -L), or a part of it or of vendor and model.
+
+    Empty takes the first found. The bus number of a USB name may change: a scanner that
+    was plugged in anew is found by the rest of its name.
 
     `options` are set at each scan, by their names with underscores; `config_dir` is
     SANE_CONFIG_DIR.
@@ -47,6 +51,7 @@ class SaneScanner(Scanner):
         self._config = config
         self._open = False
         self._scanning = False
+        self._name: str | None = None  # what was opened last, and worked since
         self._worker = DeviceWorker(
             "scanner",
             "drivers.scanner.sane_worker:SaneWorker",
@@ -68,14 +73,23 @@ class SaneScanner(Scanner):
         return self._worker.pid
 
     async def check(self) -> DeviceHealth:
-        """Tell whether the scanner could be used now; during a scan it is not disturbed."""
-        if not self._scanning:
-            await self._worker.call("check", timeout=CHECK_S)
+        """Tell whether the scanner could be used now; during a scan it is not disturbed.
+
+        It is opened at first and after each error; then its place is looked at, where
+        its name tells it (see presence.py).
+        """
+        if self._scanning:
+            return DeviceHealth(DeviceState.READY)
+        name, self._name = self._name, None  # an error below asks for a real opening
+        if name is None or not await still_there(name, self._config.config_dir):
+            name = await self._worker.call("check", timeout=CHECK_S)
+        self._name = name
         return DeviceHealth(DeviceState.READY)
 
     async def open(self) -> None:
         """Open the device in the worker."""
-        await self._worker.call("open", timeout=OPEN_S)
+        self._name = None
+        self._name = await self._worker.call("open", timeout=OPEN_S)
         self._open = True
 
     async def close(self) -> None:
@@ -139,6 +153,9 @@ class SaneScanner(Scanner):
                 dpi=settings.dpi,
                 folder=str(folder),
             )
+        except DeviceError:
+            self._name = None
+            raise
         finally:
             pages.put_nowait(None)
 

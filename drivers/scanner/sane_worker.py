@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,11 @@ AUTO: Final = "auto"
 FLATBED: Final = "flatbed"
 FEEDER: Final = "feeder"
 REPORT_EVERY_S: Final = 0.1
+PAGES: Final = 50
+"""Most pages of one go: what is left in the feeder can be scanned in another."""
+DPI: Final = (75, 600)
+WARM_UP_S: Final = 60.0
+WARM_UP_EVERY_S: Final = 0.5
 _MODES: Final = {
     "colour": ("Color", "24bit Color", "True Color"),
     "grey": ("Gray", "Grayscale", "True Gray"),
@@ -38,6 +45,7 @@ _TEXTS: Final = {
     "access": Reason.PERMISSION,
     "out of memory": Reason.OUT_OF_MEMORY,
     "cancelled": Reason.CANCELLED,
+    "warming up": Reason.WARMING_UP,
     "not supported": Reason.UNSUPPORTED,
 }
 
@@ -47,6 +55,19 @@ def reason_of(text: str) -> Reason:
     lower = text.lower()
     found = (reason for words, reason in _TEXTS.items() if words in lower)
     return next(found, Reason.IO_ERROR)
+
+
+def matching(wanted: str, devices: Sequence[tuple[str, ...]]) -> str | None:
+    """Return the first of SANE's `devices` (name, vendor, model, type) that is `wanted`.
+
+    By its name, or a part of it or of vendor and model; a USB name's bus and device
+    numbers do not count, since they change when it is plugged in again.
+    """
+    part = re.sub(r":libusb:\d+:\d+$", ":libusb:", wanted).lower()
+    for name, vendor, model, *_ in devices:
+        if part in name.lower() or part in f"{vendor} {model}".lower():
+            return name
+    return None
 
 
 class SaneWorker:
@@ -66,26 +87,40 @@ class SaneWorker:
         self._name = device
         self._options = options
         self._device: Any = None
+        self._opened = ""
         self._cancelling = threading.Lock()
         sane.init()
 
-    def check(self) -> None:
-        """Raise DeviceError unless the device is there; only opening it anew tells."""
+    def check(self) -> str:
+        """Open the device anew and return its name. Raises DeviceError."""
         was_open = self._device is not None
         self.close()
-        self.open()
+        name = self.open()
         if not was_open:
             self.close()
+        return name
 
-    def open(self) -> None:
-        """Open the device; the first found when none is named."""
-        if self._device is not None:
-            return
-        name = self._name or self._first()
+    def open(self) -> str:
+        """Open the device, the first found when none is named; return its name."""
+        if self._device is None:
+            name = self._name or self._find("")
+            try:
+                self._device, self._opened = self._open_as(name), name
+            except DeviceAbsent:
+                if not self._name:
+                    raise
+                name = self._find(self._name)
+                self._device, self._opened = self._open_as(name), name
+        return self._opened
+
+    def _open_as(self, name: str) -> Any:
         try:
-            self._device = self._sane.open(name)
+            return self._sane.open(name)
         except self._error as error:
-            raise _translated(error, invalid=Reason.NOT_FOUND) from None
+            error_told = _translated(error, invalid=Reason.NOT_FOUND)
+            if error_told.reason is Reason.NOT_FOUND:
+                raise DeviceAbsent(Reason.NOT_FOUND, error_told.detail) from None
+            raise error_told from None
 
     def close(self) -> None:
         """Close the device."""
@@ -125,16 +160,15 @@ class SaneWorker:
         with self._cancelling, contextlib.suppress(self._error):
             self._device.cancel()
 
-    def _first(self) -> str:
-        devices = self._sane.get_devices()
-        if not devices:
-            raise DeviceAbsent(Reason.NOT_FOUND, "SANE finds no scanner")
-        return str(devices[0][0])
+    def _find(self, wanted: str) -> str:
+        name = matching(wanted, self._sane.get_devices())
+        if name is None:
+            raise DeviceAbsent(Reason.NOT_FOUND, f"SANE finds no scanner {wanted}".rstrip())
+        return name
 
     def _document(self, source: str, mode: str, dpi: int, folder: Path) -> None:
         resolution = self._prepare(source, mode, dpi)
-        number = 1
-        while True:
+        for number in range(1, PAGES + 1):
             try:
                 self._page(number, resolution, folder)
             except self._error as error:
@@ -143,7 +177,6 @@ class SaneWorker:
                 raise _translated(error) from None
             if source == FLATBED:
                 return
-            number += 1
 
     def _prepare(self, source: str, mode: str, dpi: int) -> int:
         device = self._device
@@ -182,10 +215,13 @@ class SaneWorker:
 
     def _nearest(self, option: str, wanted: int) -> int:
         constraint = self._constraint(option)
+        wanted = min(max(wanted, DPI[0]), DPI[1])
         if isinstance(constraint, list):
             value = min(constraint, key=lambda one: abs(one - wanted))
         else:
             value = self._within(option, wanted)
+        if value > DPI[1]:
+            raise DeviceError(Reason.UNSUPPORTED, f"it scans at {value} dpi or more")
         self._set(option, value)
         return round(float(value))
 
@@ -208,11 +244,26 @@ class SaneWorker:
         except (self._error, AttributeError, TypeError) as error:
             raise DeviceError(Reason.UNSUPPORTED, f"{name} = {value}: {error}") from None
 
+    def _start(self, number: int) -> None:
+        """Start a page; a lamp that warms up is waited for, and told as no progress yet."""
+        deadline = time.monotonic() + WARM_UP_S
+        while True:
+            if self._context.cancelled:
+                raise DeviceError(Reason.CANCELLED)
+            try:
+                self._device.start()
+            except self._error as error:
+                warming = reason_of(str(error)) is Reason.WARMING_UP
+                if not warming or time.monotonic() >= deadline:
+                    raise
+            else:
+                return
+            self._context.progress({"moved": [number, 0.0]})
+            time.sleep(WARM_UP_EVERY_S)
+
     def _page(self, number: int, dpi: int, folder: Path) -> None:
         device = self._device
-        if self._context.cancelled:
-            raise DeviceError(Reason.CANCELLED)
-        device.start()
+        self._start(number)
         _, _, (width, height), _, _ = device.get_parameters()
         told = 0.0
 
