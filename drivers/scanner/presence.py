@@ -30,7 +30,7 @@ def usb_node(name: str, usb: Path = USB) -> Path | None:
 
 def escl_url(name: str, config_dir: Path | None) -> str | None:
     """Return the eSCL address in SANE's name, or that airscan.conf gives to it."""
-    if name.startswith(("escl:", "airscan:escl:")) and (found := _URL.search(name)):
+    if name.startswith("airscan:escl:") and (found := _URL.search(name)):
         return found[0]
     if not name.startswith("airscan:e"):
         return None

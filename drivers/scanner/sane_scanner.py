@@ -72,6 +72,11 @@ class SaneScanner(Scanner):
         """The worker's process id, for the technician and for tests of its death."""
         return self._worker.pid
 
+    @property
+    def opened_name(self) -> str | None:
+        """SANE's name of what was opened last and has worked since."""
+        return self._name
+
     async def check(self) -> DeviceHealth:
         """Tell whether the scanner could be used now; during a scan it is not disturbed.
 

@@ -29,8 +29,8 @@ from kioskd.hal.scanner import (
     ScanSettings,
     ScanSource,
 )
+from kioskd.simulation.escl import NetworkScanner
 from kioskd.simulation.sane import write_sane_config
-from tests.contract.paper import NetworkScanner
 
 WITHIN_S = 20.0
 FEEDER_PAGES = 10  # what SANE's test backend has in its feeder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -46,8 +47,9 @@ def _xml(root: str, inside: str) -> web.Response:
 class NetworkScanner:
     """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many.
 
-    `drops` cuts the connection in the middle of the next page. `config_dir` is made ready
-    as SANE_CONFIG_DIR.
+    `drops` cuts the connection in the middle of the next page, `hang` leaves whatever is
+    asked without an answer until `go_on`; `switch_off` and `switch_on` keep the port.
+    `opened` counts the openings. `config_dir` is made ready as SANE_CONFIG_DIR.
     """
 
     def __init__(self, config_dir: Path) -> None:
@@ -55,6 +57,10 @@ class NetworkScanner:
         self.jam_after: int | None = None
         self.cover_open = False
         self.drops = False
+        self.opened = 0
+        self._answers = asyncio.Event()
+        self._answers.set()
+        self._port = 0
         self._config_dir = config_dir
         self._feeder = False
         self._fed = 0
@@ -69,8 +75,17 @@ class NetworkScanner:
             return "ScannerAdfJam"
         return "ScannerAdfLoaded" if self.feeder_pages else "ScannerAdfEmpty"
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
+    def hang(self) -> None:
+        """Answer nothing from now on."""
+        self._answers.clear()
+
+    def go_on(self) -> None:
+        """Answer again, what was asked in the meantime too."""
+        self._answers.set()
+
+    async def switch_on(self) -> None:
+        """Listen; at first on any free port, later on the same one."""
+        app = web.Application(middlewares=[self._wait])
         app.add_routes(
             [
                 web.get("/eSCL/ScannerCapabilities", self._capabilities),
@@ -83,20 +98,36 @@ class NetworkScanner:
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
+        await web.TCPSite(runner, "127.0.0.1", self._port, reuse_address=True).start()
+        self._port = runner.addresses[0][1]
+
+    async def switch_off(self) -> None:
+        """Stop listening and drop all connections."""
+        await self._stack.aclose()
+
+    @web.middleware
+    async def _wait(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        await self._answers.wait()
+        return await handler(request)
+
+    async def __aenter__(self) -> Self:
+        await self.switch_on()
         (self._config_dir / "dll.conf").write_text("airscan\n")
         (self._config_dir / "airscan.conf").write_text(
-            f'[devices]\n"Kiosk" = http://127.0.0.1:{port}/eSCL/, eSCL\n'
+            f'[devices]\n"Kiosk" = http://127.0.0.1:{self._port}/eSCL/, eSCL\n'
             "[options]\ndiscovery = disable\n"
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self.switch_off()
 
     async def _capabilities(self, _: web.Request) -> web.Response:
+        self.opened += 1
         return _xml(
             "ScannerCapabilities",
             "<pwg:MakeAndModel>Kiosk</pwg:MakeAndModel>"
@@ -115,7 +146,8 @@ class NetworkScanner:
 
         def number(name: str) -> int:
             found = re.search(rf"{name}>(\d+)<", wanted)
-            assert found is not None
+            if found is None:
+                raise web.HTTPBadRequest
             return int(found[1])
 
         self._feeder = "Feeder" in wanted
@@ -139,8 +171,8 @@ class NetworkScanner:
         response = web.Response(body=picture.getvalue(), content_type="image/jpeg")
         if self.drops:
             await response.prepare(request)
-            assert request.transport is not None
-            request.transport.abort()
+            if request.transport is not None:
+                request.transport.abort()
             await asyncio.sleep(0)
         return response
 
