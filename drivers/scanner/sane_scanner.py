@@ -52,6 +52,7 @@ class SaneScanner(Scanner):
         self._open = False
         self._scanning = False
         self._name: str | None = None  # what was opened last, and worked since
+        self._looking: asyncio.Task[Any] | None = None
         self._worker = DeviceWorker(
             "scanner",
             "drivers.scanner.sane_worker:SaneWorker",
@@ -87,9 +88,28 @@ class SaneScanner(Scanner):
             return DeviceHealth(DeviceState.READY)
         name, self._name = self._name, None  # an error below asks for a real opening
         if name is None or not await still_there(name, self._config.config_dir):
-            name = await self._worker.call("check", timeout=CHECK_S)
+            name = await self._look()
         self._name = name
         return DeviceHealth(DeviceState.READY)
+
+    async def _look(self) -> str:
+        """Open it to see it, which may take longer than a check: the next one goes on.
+
+        SANE's list takes many seconds where network scanners are searched for; a worker
+        ended at each check would never come to its end.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(
+                self._worker.call("check", timeout=OPEN_S), name="scanner look"
+            )
+        looking = self._looking
+        await asyncio.wait([looking], timeout=CHECK_S)
+        if self._looking is not looking:
+            raise DeviceError(Reason.CANCELLED, "the scanner was closed meanwhile")
+        if not looking.done():
+            raise DeviceError(Reason.NO_ANSWER, "it is still being looked for")
+        self._looking = None
+        return str(await looking)
 
     async def open(self) -> None:
         """Open the device in the worker."""
@@ -100,7 +120,14 @@ class SaneScanner(Scanner):
     async def close(self) -> None:
         """Close the device and end the worker."""
         self._open = False
+        looking, self._looking = self._looking, None
         await self._worker.stop()
+        if looking is not None:
+            looking.cancel()  # it may have waited for its turn
+            await asyncio.wait([looking])
+            if not looking.cancelled():
+                looking.exception()  # it was told that the worker ended
+            await self._worker.stop()
 
     async def scan(
         self,

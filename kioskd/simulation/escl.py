@@ -102,7 +102,8 @@ class NetworkScanner:
         self._port = runner.addresses[0][1]
 
     async def switch_off(self) -> None:
-        """Stop listening and drop all connections."""
+        """Stop listening and drop all connections; what hung is let go."""
+        self.go_on()
         await self._stack.aclose()
 
     @web.middleware

@@ -87,6 +87,30 @@ async def test_silence_is_told_and_passes(network: NetworkScanner, watched: Watc
     await watched.until(DeviceState.READY)
 
 
+async def test_a_slow_search_is_not_begun_anew(network: NetworkScanner, config_dir: Path) -> None:
+    scanner = SaneScannerConfig(config_dir=config_dir).build()
+    network.hang()
+    with pytest.raises(DeviceError) as caught:
+        await scanner.check()
+    assert caught.value.reason is Reason.NO_ANSWER
+    worker = scanner.worker_pid
+    assert worker is not None
+    network.go_on()
+    assert (await scanner.check()).state is DeviceState.READY
+    assert scanner.worker_pid == worker
+    await scanner.close()
+
+
+async def test_closing_ends_a_search(network: NetworkScanner, config_dir: Path) -> None:
+    scanner = SaneScannerConfig(config_dir=config_dir).build()
+    network.hang()
+    with pytest.raises(DeviceError):
+        await scanner.check()
+    async with asyncio.timeout(TRUE_WITHIN_S):
+        await scanner.close()
+    assert scanner.worker_pid is None
+
+
 async def test_a_scanner_at_rest_is_not_opened(network: NetworkScanner, config_dir: Path) -> None:
     scanner = SaneScannerConfig(config_dir=config_dir).build()
     await scanner.check()
