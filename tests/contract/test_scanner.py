@@ -368,6 +368,7 @@ async def test_none_is_honest(folder: Path) -> None:
         ("Access to resource has been denied", Reason.PERMISSION),
         ("Out of memory", Reason.OUT_OF_MEMORY),
         ("Operation was cancelled", Reason.CANCELLED),
+        ("Device is warming up", Reason.WARMING_UP),
         ("Lamp not warmed up", Reason.IO_ERROR),
     ],
 )

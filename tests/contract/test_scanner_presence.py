@@ -11,7 +11,7 @@ import pytest
 
 from drivers.scanner.presence import escl_url, still_there, usb_node
 from drivers.scanner.sane_scanner import SaneScanner, SaneScannerConfig
-from drivers.scanner.sane_worker import matching
+from drivers.scanner.sane_worker import PAGES, matching
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.scanner import ScannedPage, ScanSettings, ScanSource
@@ -131,6 +131,17 @@ async def test_it_is_opened_again_after_an_error(
         opened = network.opened
         await scanner.check()
         assert network.opened > opened
+
+
+async def test_a_pile_is_scanned_fifty_pages_at_a_time(
+    network: NetworkScanner, config_dir: Path, pages_dir: Path
+) -> None:
+    network.feeder_pages = PAGES + 1
+    async with SaneScannerConfig(config_dir=config_dir).build() as scanner:
+        assert len(await _scan(scanner, FEEDER, pages_dir)) == PAGES
+        rest = pages_dir / "rest"
+        rest.mkdir()
+        assert len(await _scan(scanner, FEEDER, rest)) == 1  # none was lost in between
 
 
 async def _scan(scanner: SaneScanner, settings: ScanSettings, folder: Path) -> list[ScannedPage]:
