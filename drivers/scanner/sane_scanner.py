@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from drivers.scanner.presence import still_there
 from kioskd.errors import DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.scanner import ScannedPage, Scanner, ScanProgress, ScanSettings
@@ -22,7 +23,10 @@ DOCUMENT_S: Final = 1800.0
 
 
 class SaneScannerConfig(BaseModel):
-    """`device` is SANE's name (scanimage -L) or its beginning, empty for the first found.
+    """`device` is SANE's name (scanimage -L), or a part of it or of vendor and model.
+
+    Empty takes the first found. The bus number of a USB name may change: a scanner that
+    was plugged in anew is found by the rest of its name.
 
     `options` are set at each scan, by their names with underscores; `config_dir` is
     SANE_CONFIG_DIR.
@@ -47,6 +51,8 @@ class SaneScanner(Scanner):
         self._config = config
         self._open = False
         self._scanning = False
+        self._name: str | None = None  # what was opened last, and worked since
+        self._looking: asyncio.Task[Any] | None = None
         self._worker = DeviceWorker(
             "scanner",
             "drivers.scanner.sane_worker:SaneWorker",
@@ -67,21 +73,61 @@ class SaneScanner(Scanner):
         """The worker's process id, for the technician and for tests of its death."""
         return self._worker.pid
 
+    @property
+    def opened_name(self) -> str | None:
+        """SANE's name of what was opened last and has worked since."""
+        return self._name
+
     async def check(self) -> DeviceHealth:
-        """Tell whether the scanner could be used now; during a scan it is not disturbed."""
-        if not self._scanning:
-            await self._worker.call("check", timeout=CHECK_S)
+        """Tell whether the scanner could be used now; during a scan it is not disturbed.
+
+        It is opened at first and after each error; then its place is looked at, where
+        its name tells it (see presence.py).
+        """
+        if self._scanning:
+            return DeviceHealth(DeviceState.READY)
+        name, self._name = self._name, None  # an error below asks for a real opening
+        if name is None or not await still_there(name, self._config.config_dir):
+            name = await self._look()
+        self._name = name
         return DeviceHealth(DeviceState.READY)
+
+    async def _look(self) -> str:
+        """Open it to see it, which may take longer than a check: the next one goes on.
+
+        SANE's list takes many seconds where network scanners are searched for; a worker
+        ended at each check would never come to its end.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(
+                self._worker.call("check", timeout=OPEN_S), name="scanner look"
+            )
+        looking = self._looking
+        await asyncio.wait([looking], timeout=CHECK_S)
+        if self._looking is not looking:
+            raise DeviceError(Reason.CANCELLED, "the scanner was closed meanwhile")
+        if not looking.done():
+            raise DeviceError(Reason.NO_ANSWER, "it is still being looked for")
+        self._looking = None
+        return str(await looking)
 
     async def open(self) -> None:
         """Open the device in the worker."""
-        await self._worker.call("open", timeout=OPEN_S)
+        self._name = None
+        self._name = await self._worker.call("open", timeout=OPEN_S)
         self._open = True
 
     async def close(self) -> None:
         """Close the device and end the worker."""
         self._open = False
+        looking, self._looking = self._looking, None
         await self._worker.stop()
+        if looking is not None:
+            looking.cancel()  # it may have waited for its turn
+            await asyncio.wait([looking])
+            if not looking.cancelled():
+                looking.exception()  # it was told that the worker ended
+            await self._worker.stop()
 
     async def scan(
         self,
@@ -141,6 +187,9 @@ class SaneScanner(Scanner):
                 dpi=settings.dpi,
                 folder=str(folder),
             )
+        except DeviceError:
+            self._name = None
+            raise
         finally:
             pages.put_nowait(None)
 

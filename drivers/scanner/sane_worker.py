@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,12 @@ AUTO: Final = "auto"
 FLATBED: Final = "flatbed"
 FEEDER: Final = "feeder"
 REPORT_EVERY_S: Final = 0.1
+PAGES: Final = 50
+"""Most pages of one go: what is left in the feeder can be scanned in another."""
+DPI: Final = (75, 600)
 WARM_UP_S: Final = 90.0
 """Old lamps take a minute; the resident is told meanwhile."""
 WARM_UP_POLL_S: Final = 0.5
-OPEN_EVERY_S: Final = 600.0
-"""How long the node of a USB scanner proves that it is there, before it is opened again."""
-_USB_NAME: Final = re.compile(r"(.*libusb:)(\d{3}):(\d{3})")
 _MODES: Final = {
     "colour": ("Color", "24bit Color", "True Color"),
     "grey": ("Gray", "Grayscale", "True Gray"),
@@ -45,8 +46,10 @@ _TEXTS: Final = {
     "access": Reason.PERMISSION,
     "out of memory": Reason.OUT_OF_MEMORY,
     "cancelled": Reason.CANCELLED,
-    "warmed up": Reason.WARMING_UP,
-    "warming up": Reason.WARMING_UP,
+    "warm": Reason.WARMING_UP,
+    # SANE_STATUS_WARMING_UP and SANE_STATUS_HW_LOCKED, which libsane 1.2 has no words for
+    "status code 12": Reason.WARMING_UP,
+    "status code 13": Reason.BUSY,
     "not supported": Reason.UNSUPPORTED,
 }
 
@@ -56,6 +59,19 @@ def reason_of(text: str) -> Reason:
     lower = text.lower()
     found = (reason for words, reason in _TEXTS.items() if words in lower)
     return next(found, Reason.IO_ERROR)
+
+
+def matching(wanted: str, devices: Sequence[tuple[str, ...]]) -> str | None:
+    """Return the first of SANE's `devices` (name, vendor, model, type) that is `wanted`.
+
+    By its name, or a part of it or of vendor and model; a USB name's bus and device
+    numbers do not count, since they change when it is plugged in again.
+    """
+    part = re.sub(r":libusb:\d+:\d+$", ":libusb:", wanted).lower()
+    for name, vendor, model, *_ in devices:
+        if part in name.lower() or part in f"{vendor} {model}".lower():
+            return name
+    return None
 
 
 class SaneWorker:
@@ -75,63 +91,40 @@ class SaneWorker:
         self._name = device
         self._options = options
         self._device: Any = None
-        self._node: Path | None = None
-        self._proved_until = 0.0
+        self._opened = ""
         self._cancelling = threading.Lock()
         sane.init()
 
-    def check(self) -> None:
-        """Raise DeviceError unless the device is there.
-
-        Only opening tells for sure, and wakes a sleeping flatbed or moves its head: a USB
-        scanner that could be opened, and whose node is still there, is taken for granted
-        for OPEN_EVERY_S.
-        """
-        if time.monotonic() < self._proved_until and self._node is not None:
-            if self._node.exists():
-                return
-            self._proved_until = 0.0
+    def check(self) -> str:
+        """Open the device anew and return its name. Raises DeviceError."""
         was_open = self._device is not None
         self.close()
-        self.open()
+        name = self.open()
         if not was_open:
             self.close()
+        return name
 
-    def open(self) -> None:
-        """Open the device; the first found when none is named."""
-        if self._device is not None:
-            return
-        self._proved_until = 0.0
-        name = self._name or self._find("")
-        try:
-            self._device = self._sane.open(name)
-        except self._error as error:
-            failure = _not_opened(error)
-            again = self._find(name) if failure.reason is Reason.NOT_FOUND else name
-            if again == name:
-                raise failure from None
-            self._device, name = self._open_anew(again), again
-        usb = _USB_NAME.fullmatch(name)
-        self._node = Path("/dev/bus/usb") / usb[2] / usb[3] if usb else None
-        self._proved_until = time.monotonic() + OPEN_EVERY_S
+    def open(self) -> str:
+        """Open the device, the first found when none is named; return its name."""
+        if self._device is None:
+            name = self._name or self._find("")
+            try:
+                self._device, self._opened = self._open_as(name), name
+            except DeviceAbsent:
+                if not self._name:
+                    raise
+                name = self._find(self._name)
+                self._device, self._opened = self._open_as(name), name
+        return self._opened
 
-    def _open_anew(self, name: str) -> Any:
+    def _open_as(self, name: str) -> Any:
         try:
             return self._sane.open(name)
         except self._error as error:
-            raise _not_opened(error) from None
-
-    def _find(self, name: str) -> str:
-        """Return the device that `name` means now: itself, or one whose name begins so.
-
-        The numbers of a USB scanner change when it is plugged again; "" is the first found.
-        """
-        usb = _USB_NAME.fullmatch(name)
-        prefix = usb[1] if usb else name
-        for found in self._sane.get_devices():
-            if str(found[0]).startswith(prefix):
-                return str(found[0])
-        raise DeviceAbsent(Reason.NOT_FOUND, f"SANE finds no scanner {name}".rstrip())
+            error_told = _translated(error, invalid=Reason.NOT_FOUND)
+            if error_told.reason is Reason.NOT_FOUND:
+                raise DeviceAbsent(Reason.NOT_FOUND, error_told.detail) from None
+            raise error_told from None
 
     def close(self) -> None:
         """Close the device."""
@@ -171,10 +164,15 @@ class SaneWorker:
         with self._cancelling, contextlib.suppress(self._error):
             self._device.cancel()
 
+    def _find(self, wanted: str) -> str:
+        name = matching(wanted, self._sane.get_devices())
+        if name is None:
+            raise DeviceAbsent(Reason.NOT_FOUND, f"SANE finds no scanner {wanted}".rstrip())
+        return name
+
     def _document(self, source: str, mode: str, dpi: int, folder: Path) -> None:
         resolution = self._prepare(source, mode, dpi)
-        number = 1
-        while True:
+        for number in range(1, PAGES + 1):
             try:
                 self._page(number, resolution, folder)
             except self._error as error:
@@ -183,7 +181,6 @@ class SaneWorker:
                 raise _translated(error) from None
             if source == FLATBED:
                 return
-            number += 1
 
     def _prepare(self, source: str, mode: str, dpi: int) -> int:
         device = self._device
@@ -222,10 +219,13 @@ class SaneWorker:
 
     def _nearest(self, option: str, wanted: int) -> int:
         constraint = self._constraint(option)
+        wanted = min(max(wanted, DPI[0]), DPI[1])
         if isinstance(constraint, list):
             value = min(constraint, key=lambda one: abs(one - wanted))
         else:
             value = self._within(option, wanted)
+        if value > DPI[1]:
+            raise DeviceError(Reason.UNSUPPORTED, f"it scans at {value} dpi or more")
         self._set(option, value)
         return round(float(value))
 
@@ -260,10 +260,10 @@ class SaneWorker:
                 warming = reason_of(str(error)) is Reason.WARMING_UP
                 if not warming or time.monotonic() > deadline:
                     raise
-                self._context.progress({"warming": number})
-                time.sleep(WARM_UP_POLL_S)
             else:
                 return
+            self._context.progress({"warming": number})
+            time.sleep(WARM_UP_POLL_S)
 
     def _page(self, number: int, dpi: int, folder: Path) -> None:
         device = self._device
@@ -296,12 +296,6 @@ class SaneWorker:
         except OSError as error:
             raise DeviceError(Reason.DISK_FULL, str(error)) from error
         self._context.progress({"page": [number, str(path), *picture.size, dpi]})
-
-
-def _not_opened(error: Exception) -> DeviceError:
-    """Return why a device cannot be opened: one that is switched off says "I/O error"."""
-    found = _translated(error, invalid=Reason.NOT_FOUND)
-    return DeviceError(Reason.OFFLINE, found.detail) if found.reason is Reason.IO_ERROR else found
 
 
 def _translated(error: Exception, invalid: Reason = Reason.UNSUPPORTED) -> DeviceError:

@@ -29,8 +29,8 @@ from kioskd.hal.scanner import (
     ScanSettings,
     ScanSource,
 )
+from kioskd.simulation.escl import NetworkScanner
 from kioskd.simulation.sane import write_sane_config
-from tests.contract.paper import NetworkScanner
 
 WITHIN_S = 20.0
 FEEDER_PAGES = 10  # what SANE's test backend has in its feeder
@@ -317,25 +317,6 @@ async def test_a_scanner_that_is_not_there_is_absent(real: RealRig) -> None:
     await scanner.close()
 
 
-async def test_the_beginning_of_a_name_is_enough(real: RealRig, folder: Path) -> None:
-    """The numbers at the end of a USB scanner's name change when it is plugged again."""
-    async with real.make(device="test") as scanner:
-        assert len(await scan(scanner, QUICK, folder)) == 1
-
-
-async def test_a_network_scanner_switched_on_late_is_found(
-    network: NetworkScanner, real: RealRig, folder: Path
-) -> None:
-    await network.switch_off()
-    scanner = real.make()
-    with pytest.raises(DeviceError):
-        await scanner.check()
-    await network.switch_on()
-    await scanner.check()
-    async with scanner:
-        assert len(await scan(scanner, QUICK, folder)) == 1
-
-
 async def test_an_option_that_it_has_not_is_told(real: RealRig, folder: Path) -> None:
     scanner = SaneScannerConfig(config_dir=real.config_dir, options={"colour_of_lid": 1}).build()
     async with scanner:
@@ -388,7 +369,8 @@ async def test_none_is_honest(folder: Path) -> None:
         ("Out of memory", Reason.OUT_OF_MEMORY),
         ("Operation was cancelled", Reason.CANCELLED),
         ("Lamp not warmed up", Reason.WARMING_UP),
-        ("The device is warming up", Reason.WARMING_UP),
+        ("Unknown SANE status code 12", Reason.WARMING_UP),
+        ("Unknown SANE status code 13", Reason.BUSY),
         ("Something new", Reason.IO_ERROR),
     ],
 )

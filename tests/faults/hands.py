@@ -249,6 +249,16 @@ def scanner(**faults: object) -> Hand:
     return do
 
 
+async def scanner_hangs(rig: Rig) -> None:
+    """Let the scanner answer nothing."""
+    rig.scanner.hang()
+
+
+async def scanner_goes_on(rig: Rig) -> None:
+    """Let the scanner answer again."""
+    rig.scanner.go_on()
+
+
 async def scanner_off(rig: Rig) -> None:
     """Switch the scanner off."""
     await rig.scanner.switch_off()

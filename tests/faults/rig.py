@@ -36,10 +36,10 @@ from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker, free_port
 from kioskd.simulation.cups import PrivateCups
 from kioskd.simulation.pipewire import PrivatePipewire
+from kioskd.simulation.escl import NetworkScanner
 from kioskd.visit.words import Scene
 from tests.contract import v4l2
 from tests.contract.panel_emulator import PanelEmulator
-from tests.contract.paper import NetworkScanner
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
 from tests.faults.machine import Machine

@@ -82,15 +82,15 @@ FAULTS: Final = [
     Fault("lens covered",                    v.talking, h.camera("covered"),  h.device(CAMERA, DEGRADED, Reason.COVERED), h.camera(""), seen_s=8),
     Fault("half the pictures",               v.talking, h.camera("slow"),     h.device(CAMERA, DEGRADED, Reason.SLOW), h.camera(""), seen_s=12),
     # ---- the scanner
-    Fault("scanner switched off",            v.talking,  h.scanner_off,              h.device(SCANNER, FAILED, Reason.OFFLINE), h.scanner_on, quick=True),
-    Fault("scanner does not answer",         v.talking,  h.scanner(hangs=True),      h.device(SCANNER, FAILED, Reason.NO_ANSWER), h.scanner(hangs=False)),
+    Fault("scanner switched off",            v.talking,  h.scanner_off,              h.device(SCANNER, ABSENT, Reason.NOT_FOUND), h.scanner_on, quick=True),
+    Fault("scanner does not answer",         v.talking,  h.scanner_hangs,      h.device(SCANNER, FAILED, Reason.NO_ANSWER), h.scanner_goes_on),
     Fault("feeder jams at page 3",           v.feeding,  h.both(h.scanner(jam_after=3), v.press("scan-start")), h.scan(ScanStage.PREVIEW, Reason.PAPER_JAM, pages=3), h.scanner(jam_after=None), then=h.both(v.scan_again, v.send_pages), quick=True),
     Fault("feeder's cover is open",          v.feeding,  h.both(h.scanner(cover_open=True), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.COVER_OPEN), h.scanner(cover_open=False), then=v.scan_again),
     Fault("feeder is empty",                 v.feeding,  h.both(h.scanner(feeder_pages=0), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.NO_PAPER), h.scanner(feeder_pages=2), then=v.scan_again),
     Fault("connection cut in a page",        v.asked_to_scan, h.both(h.scanner(drops=True), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.IO_ERROR), h.scanner(drops=False), then=v.scan_again),
     Fault("scanner worker killed in a page", v.scanning, h.kill_worker("scanner"),   h.scan(ScanStage.FAILED, Reason.CRASHED), then=v.scan_again),
     Fault("scanner worker hangs in a page",  v.scanning, h.freeze_worker("scanner"), h.scan(ScanStage.FAILED, Reason.NO_ANSWER), then=v.scan_again, seen_s=40),
-    Fault("scanner hangs in a page",         v.scanning, h.scanner(hangs=True),      h.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE), h.scanner(hangs=False), then=v.scan_again, seen_s=40),
+    Fault("scanner hangs in a page",         v.scanning, h.scanner_hangs,      h.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE), h.scanner_goes_on, then=v.scan_again, seen_s=40),
     # ---- the print system
     Fault("cupsd killed, idle",              v.talking, h.kill(cupsd),       h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(cupsd), then=v.print_again, quick=True),
     Fault("cupsd hangs, idle",               v.talking, h.freeze(cupsd),     h.device(PRINTER, FAILED, Reason.NO_ANSWER), h.go_on(cupsd), then=v.print_again),

@@ -94,6 +94,7 @@ function scanPanel(scan: ScanView, say: Say): HTMLElement {
       return make(
         scan.pages.length > 0 ? "scan-preview" : "scan-empty",
         why([scan.reason], say),
+        scan.reason !== null && scan.pages.length > 0 && text("kept", say("scan-kept")),
         pages("scan-page", scan.pages, say, true),
         text("how", say("scan-nothing-sent")),
         row(

@@ -33,7 +33,6 @@ _CAPS = (  # lengths are in 1/300 inch
     f"{_RESOLUTIONS}</scan:DiscreteResolutions></scan:SupportedResolutions>"
     "</scan:SettingProfile></scan:SettingProfiles>"
 )
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _JOB = "/eSCL/ScanJobs/1"
 
 
@@ -48,9 +47,10 @@ def _xml(root: str, inside: str) -> web.Response:
 class NetworkScanner:
     """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many.
 
-    `drops` cuts the connection in the middle of the next page, `page_s` is how long it takes
-    to come. While `hangs` is set every request waits. `config_dir` is made ready as
-    SANE_CONFIG_DIR.
+    `drops` cuts the connection in the middle of the next page, which comes after `page_s`
+    seconds. `hang` leaves whatever is
+    asked without an answer until `go_on`; `switch_off` and `switch_on` keep the port.
+    `opened` counts the openings. `config_dir` is made ready as SANE_CONFIG_DIR.
     """
 
     def __init__(self, config_dir: Path) -> None:
@@ -59,8 +59,9 @@ class NetworkScanner:
         self.cover_open = False
         self.drops = False
         self.page_s = 0.0
-        self._going = asyncio.Event()
-        self._going.set()
+        self.opened = 0
+        self._answers = asyncio.Event()
+        self._answers.set()
         self._port = 0
         self._config_dir = config_dir
         self._feeder = False
@@ -76,26 +77,16 @@ class NetworkScanner:
             return "ScannerAdfJam"
         return "ScannerAdfLoaded" if self.feeder_pages else "ScannerAdfEmpty"
 
-    @property
-    def hangs(self) -> bool:
-        """True while nothing is answered."""
-        return not self._going.is_set()
+    def hang(self) -> None:
+        """Answer nothing from now on."""
+        self._answers.clear()
 
-    @hangs.setter
-    def hangs(self, hangs: bool) -> None:
-        (self._going.clear if hangs else self._going.set)()
-
-    async def __aenter__(self) -> Self:
-        await self.switch_on()
-        (self._config_dir / "dll.conf").write_text("airscan\n")
-        (self._config_dir / "airscan.conf").write_text(
-            f'[devices]\n"Kiosk" = http://127.0.0.1:{self._port}/eSCL/, eSCL\n'
-            "[options]\ndiscovery = disable\n"
-        )
-        return self
+    def go_on(self) -> None:
+        """Answer again, what was asked in the meantime too."""
+        self._answers.set()
 
     async def switch_on(self) -> None:
-        """Answer; at the same address as before."""
+        """Listen; at first on any free port, later on the same one."""
         app = web.Application(middlewares=[self._wait])
         app.add_routes(
             [
@@ -109,23 +100,37 @@ class NetworkScanner:
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
-        await site.start()
+        await web.TCPSite(runner, "127.0.0.1", self._port, reuse_address=True).start()
         self._port = runner.addresses[0][1]
 
     async def switch_off(self) -> None:
-        """Answer no more, and let go of the port."""
+        """Stop listening and drop all connections; what hung is let go."""
+        self.go_on()
         await self._stack.aclose()
+
+    @web.middleware
+    async def _wait(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        await self._answers.wait()
+        return await handler(request)
+
+    async def __aenter__(self) -> Self:
+        await self.switch_on()
+        (self._config_dir / "dll.conf").write_text("airscan\n")
+        (self._config_dir / "airscan.conf").write_text(
+            f'[devices]\n"Kiosk" = http://127.0.0.1:{self._port}/eSCL/, eSCL\n'
+            "[options]\ndiscovery = disable\n"
+        )
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.switch_off()
 
-    @web.middleware
-    async def _wait(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        await self._going.wait()
-        return await handler(request)
-
     async def _capabilities(self, _: web.Request) -> web.Response:
+        self.opened += 1
         return _xml(
             "ScannerCapabilities",
             "<pwg:MakeAndModel>Kiosk</pwg:MakeAndModel>"
@@ -144,7 +149,8 @@ class NetworkScanner:
 
         def number(name: str) -> int:
             found = re.search(rf"{name}>(\d+)<", wanted)
-            assert found is not None
+            if found is None:
+                raise web.HTTPBadRequest
             return int(found[1])
 
         self._feeder = "Feeder" in wanted
@@ -169,8 +175,8 @@ class NetworkScanner:
         response = web.Response(body=picture.getvalue(), content_type="image/jpeg")
         if self.drops:
             await response.prepare(request)
-            assert request.transport is not None
-            request.transport.abort()
+            if request.transport is not None:
+                request.transport.abort()
             await asyncio.sleep(0)
         return response
 
