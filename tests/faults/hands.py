@@ -11,7 +11,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind, DeviceState

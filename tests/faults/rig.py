@@ -35,8 +35,8 @@ from kioskd.settings import read_toml
 from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker, free_port
 from kioskd.simulation.cups import PrivateCups
-from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.simulation.escl import NetworkScanner
+from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.visit.words import Scene
 from tests.contract import v4l2
 from tests.contract.panel_emulator import PanelEmulator
