@@ -276,6 +276,7 @@ class Kiosk:
             case do.CloseLeg(call, agent, reason):
                 self._close_leg(call, agent, reason)
             case do.OpenSensors():
+                self._sensors.watched = self.visit.own_media.video
                 self._tasks.start("lamp", self._light(LampPattern.ON))
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
@@ -392,6 +393,7 @@ class Kiosk:
             self._talk.say(message)
 
     def _tell_media(self) -> None:
+        self._sensors.watched = self.visit.own_media.video
         if self._talk is not None:
             media = self.visit.own_media
             self._talk.set_media(media)

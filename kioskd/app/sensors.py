@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from kioskd.app.devices import Devices
-from kioskd.errors import DeviceError
+from kioskd.errors import DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import AudioChunk
 from kioskd.runtime.queues import DropOldest, Latest
+from kioskd.vision.judge import PictureJudge, Reopenings
 
 RETRY_S: Final = 1.0
 OWN_PICTURE_EVERY: Final = 3
@@ -29,6 +30,9 @@ class Sensors:
 
     def __init__(self, devices: Devices, on_own_picture: Callable[[bytes], None]) -> None:
         self.open = False
+        self.watched = True
+        """False while the resident has switched the picture off: nothing is judged then."""
+        self._reopenings = Reopenings()
         self._devices = devices
         self._on_own_picture = on_own_picture
         self._frames: Latest[Frame] = Latest()
@@ -45,6 +49,7 @@ class Sensors:
     async def run(self) -> None:
         """Keep camera and microphone open until cancelled, then close both."""
         self.open = True
+        self._reopenings = Reopenings()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_retry(self._film), name="sensors camera")
@@ -55,12 +60,30 @@ class Sensors:
     async def _film(self) -> None:
         async with self._devices.camera.lease() as camera:
             count = 0
+            judge = PictureJudge(camera.format.fps)
             while True:
                 frame = await camera.frame()
+                judge = self._judge(frame, judge, camera.format.fps)
+                if judge.verdict is Reason.FROZEN:
+                    continue  # the track turns grey: an old picture is not shown as the present
                 self._frames.put(frame)
                 if count % OWN_PICTURE_EVERY == 0:
                     self._on_own_picture(_small_jpeg(frame))
                 count += 1
+
+    def _judge(self, frame: Frame, judge: PictureJudge, fps: int) -> PictureJudge:
+        """Tell what the pictures show. Raises DeviceError where opening again may help."""
+        before = judge.verdict
+        if not self.watched:
+            if before is not None:
+                self._devices.camera.observe(None)
+            return PictureJudge(fps)
+        verdict = judge.see(frame)
+        if verdict is not before:
+            self._devices.camera.observe(verdict)
+        if verdict is not None and self._reopenings.due(verdict, frame.captured_at):
+            raise DeviceError(verdict, "it is opened again")
+        return judge
 
     async def _listen(self) -> None:
         async with self._devices.microphone.lease() as microphone:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import struct
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,10 +21,10 @@ from drivers.camera.v4l2 import V4l2CameraConfig
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.camera import Camera, Frame
 from kioskd.hal.device import DeviceState
+from kioskd.vision.judge import PictureJudge
+from tests.contract import v4l2
 
 WIDTH, HEIGHT, FPS = 640, 480, 30
-SHIM = Path(__file__).parent / "v4l2" / "shim.c"
-FRAMES = 8
 
 
 def luma(frame: Frame) -> Plane:
@@ -38,20 +35,6 @@ def luma(frame: Frame) -> Plane:
 def to_video(i420: bytes, width: int = WIDTH) -> av.VideoFrame:
     picture = np.frombuffer(i420, np.uint8).reshape(-1, width)
     return av.VideoFrame.from_ndarray(picture, format="yuv420p")
-
-
-def jpeg_frames(width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """FRAMES pictures as MJPEG, each after its length, as the shim wants them."""
-    painter = Painter(width, height)
-    file = io.BytesIO()
-    with av.open(file, "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
-        packets = []
-        for number in range(FRAMES):
-            packets += stream.encode(to_video(painter.paint(number, 1000 + number), width))
-        packets += stream.encode()
-    return b"".join(struct.pack("<I", packet.size) + bytes(packet) for packet in packets)
 
 
 class Rig(Protocol):
@@ -83,24 +66,15 @@ class FakeRig:
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    subprocess.run(
-        ["gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, SHIM, "-ldl"],
-        check=True,
-        timeout=60,
-    )
-    (library.parent / "frames").write_bytes(jpeg_frames())
-    return library
+    return v4l2.build(tmp_path_factory.mktemp("shim"))
 
 
 def real_rig(shim: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> RealRig:
-    node = folder / "video0"
-    node.touch()
-    (folder / "frames").symlink_to(shim.parent / "frames")
-    monkeypatch.setenv("LD_PRELOAD", str(shim))
-    monkeypatch.setenv("SHIM_DEVICE", str(node))
-    monkeypatch.setenv("SHIM_FOLDER", str(folder))
-    return RealRig(V4l2CameraConfig(device=node).build(), folder)
+    v4l2.fill(folder)
+    shimmed = v4l2.ShimCamera(shim, folder)
+    for name, value in shimmed.environment().items():
+        monkeypatch.setenv(name, value)
+    return RealRig(V4l2CameraConfig(device=shimmed.node).build(), folder)
 
 
 @pytest.fixture
@@ -231,13 +205,44 @@ async def drain(camera: Camera) -> None:
 async def test_another_format_is_refused(real: RealRig, fault: str) -> None:
     if fault == "size":
         (real.folder / "frames").unlink()
-        (real.folder / "frames").write_bytes(jpeg_frames(320, 240))
+        (real.folder / "frames").write_bytes(v4l2.painted(320, 240))
     else:
         real.fault(fault)
     with pytest.raises(DeviceError) as caught:
         async with asyncio.timeout(15):
             await real.camera.open()
     assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+@pytest.mark.parametrize("fault", ["freeze", "black", "covered", "slow"])
+async def test_a_bad_picture_is_judged_and_a_mended_one_too(real: RealRig, fault: str) -> None:
+    expected = {"freeze": Reason.FROZEN}.get(fault) or Reason(fault)
+    async with asyncio.timeout(40), real.camera as camera:
+        judge = PictureJudge(camera.format.fps)
+        for _ in range(FPS):
+            assert judge.see(await camera.frame()) is None
+        real.fault(fault)
+        while judge.see(await camera.frame()) is None:
+            pass
+        assert judge.verdict is expected
+        real.fault("")
+        while judge.see(await camera.frame()) is not None:
+            pass
+
+
+async def test_another_size_in_the_stream_ends_it_and_reopening_helps(real: RealRig) -> None:
+    async with asyncio.timeout(20):
+        await real.camera.open()
+        await real.camera.frame()
+        real.fault("format")
+        with pytest.raises(DeviceError) as caught:
+            await drain(real.camera)
+        assert caught.value.reason is Reason.WRONG_FORMAT
+        real.fault("")
+        await real.camera.close()
+        assert not psutil.Process().children()
+        async with real.camera as camera:
+            await camera.frame()
 
 
 async def test_cancelled_open_leaves_it_closed(real: RealRig) -> None:

@@ -1,0 +1,1 @@
+"""What can be told about the camera from its pictures, sans-I/O."""
