@@ -106,6 +106,8 @@ class Kiosk:
         self.visit, wanted = step(self.visit, event, time.monotonic())
         if self.visit.scene is not before:
             log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
+            lamp = _CALL_LAMP.get(self.visit.scene, LampPattern.OFF)
+            self._tasks.start("call lamp", self._light(Lamp.CALL, lamp))
         for effect in wanted:
             self._carry(effect)
 
@@ -161,9 +163,9 @@ class Kiosk:
             except DeviceError:
                 await asyncio.sleep(1.0)  # the supervisor reopens it
 
-    async def _light(self, pattern: LampPattern) -> None:
+    async def _light(self, lamp: Lamp, pattern: LampPattern) -> None:
         try:
-            await self.devices.panel.device.set_lamp(Lamp.CAMERA, pattern)
+            await self.devices.panel.device.set_lamp(lamp, pattern)
         except DeviceError:
             log.debug("panel.no_lamp")  # the supervisor tells of the panel's trouble
 
@@ -277,11 +279,11 @@ class Kiosk:
                 self._close_leg(call, agent, reason)
             case do.OpenSensors():
                 self._sensors.watched = self.visit.own_media.video
-                self._tasks.start("lamp", self._light(LampPattern.ON))
+                self._tasks.start("lamp", self._light(Lamp.CAMERA, LampPattern.ON))
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
                 self._tasks.cancel("sensors")
-                self._tasks.start("lamp", self._light(LampPattern.OFF))
+                self._tasks.start("lamp", self._light(Lamp.CAMERA, LampPattern.OFF))
             case do.TellMedia():
                 self._tell_media()
             case do.Wipe():
@@ -458,6 +460,11 @@ class Kiosk:
         return await self._talk.stats() if self._talk is not None else None
 
 
+_CALL_LAMP: Final = {
+    Scene.WAITING: LampPattern.BLINK,
+    Scene.CONNECTING: LampPattern.BLINK,
+    Scene.TALKING: LampPattern.ON,
+}
 _PRESSES: Final[dict[str, Event]] = {
     "hang-up": ev.End(),
     "back": ev.Back(),

@@ -62,6 +62,8 @@ function notices(view: View, say: Say): HTMLElement[] {
   for (const device of view.devices) {
     if (UNUSABLE.includes(device.state) && NEEDED.includes(device.kind)) {
       shown.push(notice(`device-${device.kind}`, `${device.kind}-notice`));
+    } else if (device.kind === "camera" && device.state === "degraded" && device.reason) {
+      shown.push(notice(`reason-${device.reason}`, "camera-notice"));
     }
   }
   return shown;
