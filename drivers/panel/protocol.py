@@ -96,6 +96,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self.garbage = 0
+        self.skipped = 0
         self._buffer = bytearray()
         self._skipping = False
 
@@ -117,8 +118,13 @@ class Decoder:
                 found.append(message)
         return found
 
+    def noisy(self, lines: int) -> bool:
+        """Tell whether as much as `lines` lines of garbage have come, newlines or not."""
+        return self.garbage >= lines or self.skipped + len(self._buffer) > LINE_LIMIT
+
     def _bound(self) -> None:
         if len(self._buffer) > LINE_LIMIT:
+            self.skipped += len(self._buffer)
             self._buffer.clear()
             self._skipping = True
 

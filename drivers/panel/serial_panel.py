@@ -27,6 +27,10 @@ ACK_S: Final = 0.5
 TRIES: Final = 3
 EVENTS: Final = 32
 READ_BYTES: Final = 4096
+GARBAGE_LINES: Final = 3
+"""More than what is left in a converter's buffer from before."""
+EVENTS_PER_S: Final = 20
+"""Nobody presses faster; more is a panel gone wrong, and is dropped."""
 
 
 class SerialPanelConfig(BaseModel):
@@ -55,6 +59,10 @@ class SerialPanel(Panel):
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._sequence = 0
         self._last_event: int | None = None
+        self._wanted: dict[Lamp, LampPattern] = {}
+        self._relight: asyncio.Task[None] | None = None
+        self._window = (0.0, 0)
+        self.dropped = 0
         self._heard_at = 0.0
         self._error: DeviceError | None = None
         self._beat: asyncio.Task[None] | None = None
@@ -66,7 +74,10 @@ class SerialPanel(Panel):
         return f"serial {self._config.device}"
 
     async def check(self) -> DeviceHealth:
-        """Tell whether the panel answers; closed, whether its port is there."""
+        """Tell whether the panel answers; closed, whether its port is there.
+
+        A panel that sends more than `EVENTS_PER_S` is DEGRADED with PROTOCOL.
+        """
         if self._port is None:
             if not await asyncio.to_thread(self._config.device.exists):
                 raise DeviceAbsent(Reason.NOT_FOUND, f"there is no {self._config.device}")
@@ -74,6 +85,10 @@ class SerialPanel(Panel):
         self._raise_error()
         if asyncio.get_running_loop().time() - self._heard_at > SILENCE_S:
             raise DeviceError(Reason.NO_ANSWER, f"nothing heard for {SILENCE_S:.0f} s")
+        since, count = self._window
+        if count > EVENTS_PER_S and asyncio.get_running_loop().time() - since < SILENCE_S:
+            detail = f"too many events: {self.dropped} dropped"
+            return DeviceHealth(DeviceState.DEGRADED, Reason.PROTOCOL, detail)
         return DeviceHealth(DeviceState.READY)
 
     async def open(self) -> None:
@@ -93,13 +108,16 @@ class SerialPanel(Panel):
                 self._shut()
                 raise
             self._beat = asyncio.create_task(self._run_beat(), name="panel heartbeat")
+            self._restore_lamps()
 
     async def close(self) -> None:
         """Close the port."""
-        beat, self._beat = self._beat, None
-        if beat is not None:
-            beat.cancel()
-            await asyncio.wait([beat])
+        tasks = [task for task in (self._beat, self._relight) if task is not None]
+        self._beat = self._relight = None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._shut()
 
     async def event(self) -> PanelEvent:
@@ -109,7 +127,27 @@ class SerialPanel(Panel):
         return await self._events.get()
 
     async def set_lamp(self, lamp: Lamp, pattern: LampPattern) -> None:
-        """Set a lamp and wait for the panel's acknowledgement."""
+        """Set a lamp and wait for the panel's acknowledgement.
+
+        What is wanted is kept, also where this raises: a panel that comes back or restarts
+        gets it again, so that the camera's lamp tells the truth.
+        """
+        self._wanted[lamp] = pattern
+        await self._send_lamp(lamp, pattern)
+
+    def _restore_lamps(self) -> None:
+        if self._relight is None or self._relight.done():
+            self._relight = asyncio.create_task(self._set_wanted(), name="panel lamps")
+
+    async def _set_wanted(self) -> None:
+        try:
+            for lamp in list(self._wanted):
+                await self._send_lamp(lamp, self._wanted[lamp])
+        except DeviceError as error:
+            # A lamp that may lie is worse than a panel that is opened again.
+            self._fail(error)
+
+    async def _send_lamp(self, lamp: Lamp, pattern: LampPattern) -> None:
         if self._port is None:
             raise DeviceError(Reason.CANCELLED, "the panel is closed")
         self._sequence += 1
@@ -119,6 +157,8 @@ class SerialPanel(Panel):
         try:
             for _ in range(TRIES):
                 self._raise_error()
+                if self._wanted.get(lamp) is not pattern:
+                    return  # somebody wants it otherwise by now
                 self._write(SetLamp(number, lamp, pattern))
                 await asyncio.wait([done], timeout=ACK_S)
                 if done.done():
@@ -144,6 +184,9 @@ class SerialPanel(Panel):
         until = loop.time() + HELLO_S
         while not greeted.done():
             if loop.time() > until:
+                if self._decoder.noisy(GARBAGE_LINES):
+                    detail = f"garbage arrives: is {self._config.baud} the right baud rate?"
+                    raise DeviceError(Reason.PROTOCOL, detail)
                 raise DeviceError(Reason.NO_ANSWER, "the panel does not say HELLO")
             self._raise_error()
             self._write(Hello(protocol.VERSION))
@@ -180,15 +223,31 @@ class SerialPanel(Panel):
                     self._greeted.set_result(None)
                 else:
                     self._fail(DeviceError(Reason.PROTOCOL, f"it speaks version {version}"))
+            case Hello() if self._beat is not None:
+                # It has restarted: it counts from the start again, and its lamps are out.
+                self._last_event = None
+                self._restore_lamps()
             case Event(sequence, event):
-                self._write(Ack(sequence))
-                if sequence != self._last_event:  # repeated: our ACK was lost
-                    self._last_event = sequence
-                    self._events.put(event)
+                self._take_event(sequence, event)
             case Ack(sequence):
                 waiting = self._acks.get(sequence)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(None)
+
+    def _take_event(self, sequence: int, event: PanelEvent) -> None:
+        with contextlib.suppress(DeviceError):  # told by check and event
+            self._write(Ack(sequence))
+        if sequence == self._last_event:
+            return  # repeated: our ACK was lost
+        self._last_event = sequence
+        since, count = self._window
+        if self._heard_at - since >= 1.0:
+            since, count = self._heard_at, 0
+        self._window = (since, count + 1)
+        if count < EVENTS_PER_S:
+            self._events.put(event)
+        else:
+            self.dropped += 1
 
     def _write(self, message: Message) -> None:
         if self._port is None:
@@ -206,6 +265,7 @@ class SerialPanel(Panel):
         if self._port is not None:
             asyncio.get_running_loop().remove_reader(self._port.fileno())
         self._events.fail(error)
+        self.look_again()
 
     def _raise_error(self) -> None:
         if self._error is not None:

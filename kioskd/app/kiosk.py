@@ -121,6 +121,8 @@ class Kiosk:
             log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
             if self.visit.scene is Scene.CHOOSING:
                 self._sound.reset()
+            lamp = _CALL_LAMP.get(self.visit.scene, LampPattern.OFF)
+            self._tasks.start("call lamp", self._light(Lamp.CALL, lamp))
         for effect in wanted:
             self._carry(effect)
 
@@ -189,9 +191,9 @@ class Kiosk:
             except DeviceError:
                 await asyncio.sleep(1.0)  # the supervisor reopens it
 
-    async def _light(self, pattern: LampPattern) -> None:
+    async def _light(self, lamp: Lamp, pattern: LampPattern) -> None:
         try:
-            await self.devices.panel.device.set_lamp(Lamp.CAMERA, pattern)
+            await self.devices.panel.device.set_lamp(lamp, pattern)
         except DeviceError:
             log.debug("panel.no_lamp")  # the supervisor tells of the panel's trouble
 
@@ -298,12 +300,13 @@ class Kiosk:
             case do.CloseLeg(call, agent, reason):
                 self._close_leg(call, agent, reason)
             case do.OpenSensors():
-                self._tasks.start("lamp", self._light(LampPattern.ON))
                 self._sensors.muted = not self.visit.own_media.audio
+                self._sensors.watched = self.visit.own_media.video
+                self._tasks.start("lamp", self._light(Lamp.CAMERA, LampPattern.ON))
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
                 self._tasks.cancel("sensors")
-                self._tasks.start("lamp", self._light(LampPattern.OFF))
+                self._tasks.start("lamp", self._light(Lamp.CAMERA, LampPattern.OFF))
             case do.TellMedia():
                 self._tell_media()
             case do.Wipe():
@@ -417,6 +420,7 @@ class Kiosk:
 
     def _tell_media(self) -> None:
         self._sensors.muted = not self.visit.own_media.audio
+        self._sensors.watched = self.visit.own_media.video
         if self._talk is not None:
             media = self.visit.own_media
             self._talk.set_media(media)
@@ -486,6 +490,11 @@ class Kiosk:
         return await self._talk.stats() if self._talk is not None else None
 
 
+_CALL_LAMP: Final = {
+    Scene.WAITING: LampPattern.BLINK,
+    Scene.CONNECTING: LampPattern.BLINK,
+    Scene.TALKING: LampPattern.ON,
+}
 _PRESSES: Final[dict[str, Event]] = {
     "hang-up": ev.End(),
     "back": ev.Back(),

@@ -15,12 +15,9 @@ from kioskd.errors import DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import AudioChunk
 from kioskd.runtime.queues import DropOldest, Latest
-from kioskd.vision.judge import PictureJudge, Verdict
+from kioskd.vision.judge import PictureJudge, Reopenings
 
 RETRY_S: Final = 1.0
-REOPENINGS: Final = {Reason.FROZEN: 3, Reason.BLACK: 1}
-"""How often a camera is opened anew in one call for what that may mend: a stream that froze,
-a sensor that came up black. After that it is left as it is, and said to be so."""
 OWN_PICTURE_EVERY: Final = 3
 """One of three frames is shown to the resident: enough to see oneself."""
 OWN_PICTURE_WIDTH: Final = 320
@@ -41,11 +38,13 @@ class Sensors:
     ) -> None:
         self.open = False
         self.muted = False
+        self.watched = True
+        """False while the resident has switched the picture off: nothing is judged then."""
+        self._reopenings = Reopenings()
         self._devices = devices
         self._on_own_picture = on_own_picture
         self._on_own_sound = on_own_sound
         self._frames: Latest[Frame] = Latest()
-        self._reopenings = dict(REOPENINGS)
         self._chunks: DropOldest[AudioChunk] = DropOldest(10)
 
     async def frame(self) -> Frame:
@@ -59,7 +58,7 @@ class Sensors:
     async def run(self) -> None:
         """Keep camera and microphone open until cancelled, then close both."""
         self.open = True
-        self._reopenings = dict(REOPENINGS)
+        self._reopenings = Reopenings()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_retry(self._film), name="sensors camera")
@@ -69,27 +68,31 @@ class Sensors:
 
     async def _film(self) -> None:
         async with self._devices.camera.lease() as camera:
-            judge = PictureJudge(camera.format.fps)
             count = 0
+            judge = PictureJudge(camera.format.fps)
             while True:
                 frame = await camera.frame()
+                judge = self._judge(frame, judge, camera.format.fps)
+                if judge.verdict is Reason.FROZEN:
+                    continue  # the track turns grey: an old picture is not shown as the present
                 self._frames.put(frame)
                 if count % OWN_PICTURE_EVERY == 0:
                     self._on_own_picture(_small_jpeg(frame))
                 count += 1
-                if judge.look(frame):
-                    self._tell(judge.verdict)
 
-    def _tell(self, verdict: Verdict | None) -> None:
-        """Publish what is wrong with the pictures; open the camera anew where that helps."""
-        if verdict is None:
-            self._devices.camera.observe(None)
-            return
-        left = self._reopenings.get(verdict.reason, 0)
-        if left > 0:
-            self._reopenings[verdict.reason] = left - 1
-            raise DeviceError(verdict.reason, verdict.detail)
-        self._devices.camera.observe(verdict.reason, verdict.detail)
+    def _judge(self, frame: Frame, judge: PictureJudge, fps: int) -> PictureJudge:
+        """Tell what the pictures show. Raises DeviceError where opening again may help."""
+        before = judge.verdict
+        if not self.watched:
+            if before is not None:
+                self._devices.camera.observe(None)
+            return PictureJudge(fps)
+        verdict = judge.see(frame)
+        if verdict is not before:
+            self._devices.camera.observe(verdict)
+        if verdict is not None and self._reopenings.due(verdict, frame.captured_at):
+            raise DeviceError(verdict, "it is opened again")
+        return judge
 
     async def _listen(self) -> None:
         silence = SilenceWatch(self._devices.microphone.observe)

@@ -1,1 +1,1 @@
-"""Looks at pictures: what is wrong with a camera that seems to work."""
+"""What can be told about the camera from its pictures, sans-I/O."""

@@ -1,18 +1,11 @@
-"""What is wrong with the pictures of a camera that seems to work. Sans-I/O.
+"""Tells a frozen, black, covered or slow picture from a good one.
 
-    frozen    the picture is the same, bit for bit; a live sensor never is, for it has noise
-    black     nothing in it is brighter than black
-    covered   nothing in it has an edge: a hand, tape, a cap before the lens
-    slow      far fewer pictures than the format has, as cameras give when it is dark
-
-A verdict needs some seconds of it, and stands until the opposite has lasted HEALED_S.
+The clock is the pictures' own `captured_at`. What is seen must last before it is told and
+must be gone for `HEAL_S` before it is taken back, so that a verdict does not flap.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -22,122 +15,123 @@ from kioskd.errors import Reason
 from kioskd.hal.camera import Frame
 
 LOOK_EVERY_S: Final = 0.5
-FROZEN_S: Final = 3.0
-BLACK_S: Final = 2.0
-COVERED_S: Final = 3.0
-SLOW_S: Final = 5.0
-HEALED_S: Final = 1.0
-
-BLACK_LUMA: Final = 32
-"""Black is 16 in limited range (ITU-T H.273); a capped sensor's noise stays below twice that."""
-BLACK_SHARE: Final = 0.995
-"""Of the pixels: hot ones shine under any cap."""
-SMALL: Final = (160, 120)
-"""Width and height of the picture that edges are sought in: the noise of a dark room is averaged
-away, the outline of a person is not."""
-EDGE: Final = 48
-"""Sobel magnitude of an edge, in luma levels per small pixel times eight."""
-DIM: Final = 40
-"""Mean luma below which no edges mean that it is dark, not that something is in the way."""
-EDGE_SHARE: Final = 0.002
-"""Less than this share of the small picture's pixels on an edge: there is nothing to be seen. A
-face two metres away in a dim room has ten times as many."""
-SLOW_BELOW: Final = 0.7
-"""Of the format's rate; 15 instead of 30 is what UVC cameras fall to with automatic exposure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is wrong, in figures for the log."""
-
-    reason: Reason
-    detail: str
+HEAL_S: Final = 1.0
+LASTS_S: Final = {
+    Reason.BLACK: 2.0,
+    Reason.FROZEN: 3.0,
+    Reason.COVERED: 3.0,
+    Reason.SLOW: 5.0,
+}
+"""In the order in which they are told: a black picture is covered as well."""
+GRID: Final = (16, 12)
+"""Columns and rows of the small picture. At 640x480 each block averages 1,600 pixels, which
+brings a dark sensor's noise of 10 levels down to 0.25."""
+BLACK_MEAN: Final = 24.0
+BLACK_MAX: Final = 40
+"""Luma in limited range, where 16 is black. The brightest block counts too: a dark room with
+one lamp is no black picture."""
+COVERED_DETAIL: Final = 4.0
+"""Second difference between blocks, in levels of luma: a hand or tape on the lens gives
+shading without edges (vignetting of 40 levels: about 1), a person before a wall tens."""
+COVERED_PERCENTILE: Final = 95
+"""Edges in a twentieth of the picture are enough to be a scene."""
+SLOW_SHARE: Final = 0.8
+RATE_WINDOW_S: Final = 1.0
 
 
 class PictureJudge:
-    """Judges the pictures of one opening of a camera with `fps` pictures per second."""
+    """Judges the pictures of one opening of the camera, which promised `fps`."""
 
     def __init__(self, fps: int) -> None:
-        self.verdict: Verdict | None = None
-        """What is wrong; None when all is well, or not yet known."""
+        self.verdict: Reason | None = None
         self._fps = fps
+        self._last = b""
+        self._alike_since: float | None = None
         self._looked_at = float("-inf")
-        self._checksum: int | None = None
-        self._suspect: Verdict | None = None
-        self._since = 0.0
-        self._well_since: float | None = None
-        self._rate: deque[tuple[float, int]] = deque()
+        self._rate_from: tuple[int, float] | None = None
+        self._slow = False
+        self._began: dict[Reason, float] = {}
+        self._seen: dict[Reason, float] = {}
 
-    def look(self, frame: Frame) -> bool:
-        """Take a picture; return True when `verdict` has changed.
-
-        Every picture is counted, one each LOOK_EVERY_S is looked at: 0.2 ms for 640x480,
-        0.5 ms for 1280x720.
-        """
+    def see(self, frame: Frame) -> Reason | None:
+        """Take the next picture and return the verdict on the stream, None for good."""
         now = frame.captured_at
-        self._rate.append((now, frame.number))
-        while now - self._rate[0][0] > SLOW_S:
-            self._rate.popleft()
-        if now - self._looked_at < LOOK_EVERY_S:
+        # A sensor's noise changes some pixel of every picture, also of a still scene.
+        if frame.i420 != self._last:
+            self._alike_since = None
+        elif self._alike_since is None:
+            self._alike_since = now
+        self._last = frame.i420
+        self._measure_rate(frame)
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            self._look(frame)
+        return self.verdict
+
+    def _measure_rate(self, frame: Frame) -> None:
+        """Count by `number`, so that pictures a slow caller missed count as delivered."""
+        if self._rate_from is None:
+            self._rate_from = (frame.number, frame.captured_at)
+        number, since = self._rate_from
+        seconds = frame.captured_at - since
+        if seconds >= RATE_WINDOW_S:
+            self._slow = (frame.number - number) / seconds < SLOW_SHARE * self._fps
+            self._rate_from = (frame.number, frame.captured_at)
+
+    def _look(self, frame: Frame) -> None:
+        now = frame.captured_at
+        signs = signs_of(frame)
+        if self._alike_since is not None:
+            signs.add(Reason.FROZEN)
+            self._began.setdefault(Reason.FROZEN, self._alike_since)
+        if self._slow:
+            signs.add(Reason.SLOW)
+        for reason in signs:
+            self._began.setdefault(reason, now)
+            self._seen[reason] = now
+        for reason in list(self._began):
+            told = reason is self.verdict
+            if reason not in signs and (not told or now - self._seen[reason] >= HEAL_S):
+                del self._began[reason]
+        lasting = (r for r, t in LASTS_S.items() if r in self._began and now - self._began[r] >= t)
+        self.verdict = next(lasting, None)
+
+
+def signs_of(frame: Frame) -> set[Reason]:
+    """Return what one picture alone looks like: BLACK, COVERED, both or neither."""
+    data = np.frombuffer(frame.i420, np.uint8, frame.width * frame.height)
+    # As floats: rounding the blocks' means to whole levels would look like edges.
+    luma = data.reshape(frame.height, frame.width).astype(np.float32)
+    small = cv2.resize(luma, GRID, interpolation=cv2.INTER_AREA)
+    # Without the rim, where a slope would look like an edge.
+    edges = np.abs(cv2.Laplacian(small, cv2.CV_32F))[1:-1, 1:-1]
+    signs = set()
+    if small.mean() < BLACK_MEAN and small.max() < BLACK_MAX:
+        signs.add(Reason.BLACK)
+    if np.percentile(edges, COVERED_PERCENTILE) < COVERED_DETAIL:
+        signs.add(Reason.COVERED)
+    return signs
+
+
+class Reopenings:
+    """How often the camera is opened again for its picture's sake within one visit."""
+
+    WAITS_S: Final = {Reason.FROZEN: (0.0, 5.0, 20.0), Reason.BLACK: (0.0,)}
+    """Seconds since the reopening before. Some cameras come up black: once is worth a try.
+    A covered lens or a dark room is not mended by opening again."""
+
+    def __init__(self) -> None:
+        self._done: dict[Reason, int] = {}
+        self._last = float("-inf")
+
+    def due(self, verdict: Reason | None, now: float) -> bool:
+        """Tell whether to open again now; yes counts as done."""
+        if verdict is None:
             return False
-        self._looked_at = now
-        return self._weigh(self._suspicion(frame), now)
-
-    def _weigh(self, suspect: Verdict | None, now: float) -> bool:
-        """Let a suspicion grow to a verdict, and a verdict pass."""
-        before = self.verdict
-        if suspect is None:
-            self._suspect = None
-            if before is None:
-                return False
-            self._well_since = self._well_since or now
-            if now - self._well_since >= HEALED_S:
-                self.verdict = None
-        else:
-            self._well_since = None
-            if self._suspect is None or self._suspect.reason is not suspect.reason:
-                self._suspect, self._since = suspect, now
-            if now - self._since >= _PATIENCE_S[suspect.reason]:
-                self.verdict = suspect
-        return (before and before.reason) != (self.verdict and self.verdict.reason)
-
-    def _suspicion(self, frame: Frame) -> Verdict | None:
-        size = frame.width * frame.height
-        checksum = zlib.crc32(memoryview(frame.i420)[:size])
-        same, self._checksum = checksum == self._checksum, checksum
-        luma = np.frombuffer(frame.i420, np.uint8, size).reshape(frame.height, frame.width)
-        small = cv2.resize(luma, SMALL, interpolation=cv2.INTER_AREA)
-        dark = float((small < BLACK_LUMA).mean())
-        if dark >= BLACK_SHARE:
-            return Verdict(Reason.BLACK, f"{dark:.1%} of the picture is black")
-        if same:
-            return Verdict(Reason.FROZEN, "the same picture, bit for bit")
-        edges = _edges(small)
-        if edges < EDGE_SHARE and float(small.mean()) >= DIM:
-            return Verdict(Reason.COVERED, f"edges in {edges:.2%} of the picture")
-        return self._too_slow()
-
-    def _too_slow(self) -> Verdict | None:
-        (start, first), (end, last) = self._rate[0], self._rate[-1]
-        if end - start < SLOW_S / 2:
-            return None
-        rate = (last - first) / (end - start)
-        if rate >= SLOW_BELOW * self._fps:
-            return None
-        return Verdict(Reason.SLOW, f"{rate:.0f} of {self._fps} pictures per second")
-
-
-_PATIENCE_S: Final = {
-    Reason.FROZEN: FROZEN_S,
-    Reason.BLACK: BLACK_S,
-    Reason.COVERED: COVERED_S,
-    Reason.SLOW: SLOW_S / 2,
-}
-
-
-def _edges(small: cv2.typing.MatLike) -> float:
-    """Return the share of pixels that lie on an edge, 0.0 to 1.0."""
-    smooth = cv2.GaussianBlur(small, (5, 5), 0)
-    across = cv2.Sobel(smooth, cv2.CV_16S, 1, 0)
-    down = cv2.Sobel(smooth, cv2.CV_16S, 0, 1)
-    return float((np.abs(across) + np.abs(down) > EDGE).mean())
+        waits = self.WAITS_S.get(verdict, ())
+        done = self._done.get(verdict, 0)
+        if done >= len(waits) or now - self._last < waits[done]:
+            return False
+        self._done[verdict] = done + 1
+        self._last = now
+        return True

@@ -115,6 +115,67 @@ async def test_a_port_that_is_not_there_and_one_that_is_taken(
         await second.open()
 
 
+async def test_a_restarted_panel_gets_its_lamps_again_and_counts_anew(
+    panel: SerialPanel, emulator: PanelEmulator
+) -> None:
+    async with asyncio.timeout(10):
+        await panel.set_lamp(Lamp.CAMERA, LampPattern.ON)
+        emulator.press(1, PanelEvent.PRESS)
+        assert await panel.event() is PanelEvent.PRESS
+        emulator.lamps.clear()
+        emulator.write(protocol.encode(Hello(protocol.VERSION)))
+        emulator.press(1, PanelEvent.NEXT)
+        assert await panel.event() is PanelEvent.NEXT
+        while emulator.lamps != {Lamp.CAMERA: LampPattern.ON}:
+            emulator.changed.clear()
+            await emulator.changed.wait()
+
+
+async def test_a_panel_opened_again_gets_the_lamp_that_is_wanted_by_now(
+    panel: SerialPanel, emulator: PanelEmulator
+) -> None:
+    async with asyncio.timeout(10):
+        await panel.set_lamp(Lamp.CAMERA, LampPattern.ON)
+        await panel.close()
+        with pytest.raises(DeviceError):
+            await panel.set_lamp(Lamp.CAMERA, LampPattern.OFF)
+        await panel.open()
+        while emulator.lamps != {Lamp.CAMERA: LampPattern.OFF}:
+            emulator.changed.clear()
+            await emulator.changed.wait()
+
+
+async def test_a_flood_of_events_is_dropped_counted_and_told(
+    panel: SerialPanel, emulator: PanelEmulator
+) -> None:
+    async with asyncio.timeout(20):
+        for sequence in range(1, 101):
+            emulator.press(sequence, PanelEvent.NEXT)
+            await asyncio.sleep(0)
+        while panel.dropped == 0:
+            emulator.changed.clear()
+            await emulator.changed.wait()
+        health = await panel.check()
+    assert (health.state, health.reason) == (DeviceState.DEGRADED, Reason.PROTOCOL)
+
+
+@pytest.mark.parametrize("garbage", [b"\xf0\x8e\x00\xff" * 60, b"\xfe\x01\n" * 5])
+async def test_garbage_instead_of_hello_names_the_baud_rate(garbage: bytes) -> None:
+    emulator = PanelEmulator(None)
+    panel = SerialPanelConfig(device=emulator.device).build()
+    try:
+        opening = asyncio.create_task(panel.open())
+        while not opening.done():
+            emulator.write(garbage)
+            await asyncio.wait([opening], timeout=0.2)
+        with pytest.raises(DeviceError, match="baud rate") as refused:
+            await opening
+        assert refused.value.reason is Reason.PROTOCOL
+    finally:
+        await panel.close()
+        emulator.unplug()
+
+
 async def test_open_and_close_twice(panel: SerialPanel) -> None:
     await panel.open()
     await panel.close()

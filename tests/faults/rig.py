@@ -146,7 +146,7 @@ class Rig:
 
     def _preloaded(self) -> dict[str, str]:
         """Return the environment of the camera and the clock; both preload a library."""
-        camera, clock = self.camera.environment, self.machine.environment
+        camera, clock = self.camera.environment(), self.machine.environment
         libraries = [one["LD_PRELOAD"] for one in (camera, clock) if one]
         return {**camera, **clock, "LD_PRELOAD": ":".join(libraries)}
 
@@ -340,7 +340,9 @@ async def rig() -> AsyncIterator[Rig]:
         panel = PanelEmulator()
         stack.callback(panel.unplug)
         scanner = await stack.enter_async_context(NetworkScanner(folder / "sane"))
-        camera = await asyncio.to_thread(v4l2.make, folder / "camera")
+        library = await asyncio.to_thread(v4l2.build, folder / "camera")
+        await asyncio.to_thread(v4l2.fill, folder / "camera")
+        camera = v4l2.ShimCamera(library, folder / "camera")
         screen_port = free_port()
         values = {
             "kiosk": KIOSK,
@@ -348,7 +350,7 @@ async def rig() -> AsyncIterator[Rig]:
             "broker_host": machine.broker_host,
             "broker_port": relay.address[1],
             "screen_port": screen_port,
-            "camera": camera.device,
+            "camera": folder / "camera" / "video0",
             "source": sound.source,
             "sink": sound.sink,
             "queue": cups.queue,

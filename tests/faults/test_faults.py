@@ -75,7 +75,7 @@ FAULTS: Final = [
     # ---- the camera
     Fault("camera unplugged",                v.talking, h.camera("unplug"),   h.device(CAMERA, ABSENT), h.camera(""), quick=True),
     Fault("camera gives nothing",            v.talking, h.camera("hang"),     h.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
-    Fault("camera's size changes",           v.talking, h.camera("size"),     h.device(CAMERA, FAILED, Reason.WRONG_FORMAT), h.camera("")),
+    Fault("camera's format changes",         v.talking, h.camera("format"),   h.device(CAMERA, FAILED, Reason.WRONG_FORMAT), h.camera("")),
     Fault("camera taken by another",         v.idle,    h.both(h.camera("busy"), v.talking), h.device(CAMERA, FAILED, Reason.BUSY), h.camera("")),
     Fault("picture frozen",                  v.talking, h.camera("freeze"),   h.device(CAMERA, FAILED, Reason.FROZEN), h.camera(""), seen_s=8),
     Fault("picture black",                   v.talking, h.camera("black"),    h.device(CAMERA, FAILED, Reason.BLACK), h.camera(""), seen_s=8),

@@ -11,7 +11,7 @@ const NEEDED = ["camera", "microphone", "speaker"];
 const UNUSABLE = ["absent", "failed"];
 const VOLUME_STEP = 0.1;
 /** What a device that works can be found out to do, and the resident can help. */
-const TOLD = ["silent"];
+const TOLD = ["silent", "black", "covered", "frozen", "slow"];
 
 export function talking(view: View, say: Say): Node[] {
   const panel = paperPanel(view, say);

@@ -11,10 +11,13 @@
  *                   unplug   ENODEV from everything, ENOENT from open
  *                   busy     EBUSY from open
  *                   hang     no more pictures: VIDIOC_DQBUF blocks for ever
- *                   format   the driver insists on YUYV
- *                   freeze   the same picture again and again
- *                   slow     half the rate
- *                   X        the pictures of the file frames-X where there is one
+ *                   format   the driver insists on YUYV; in a running stream, pictures
+ *                            of another size come (file `other`)
+ *                   freeze   the same picture for ever
+ *                   black    the pictures of file `black`; `covered`: of file `covered`
+ *                   slow     half the promised frames per second
+ *
+ * The files `black`, `covered` and `other` are like `frames`.
  *
  * The device has MJPEG only, and one stream at a time. Only what FFmpeg uses is here.
  */
@@ -51,8 +54,8 @@ static int queue[BUFFERS], queued;
 static uint32_t sequence;
 static int64_t next_ns;
 static uint8_t *frames;
-static size_t frames_size, position;
-static char playing[32];
+static size_t frames_size, position, shown;
+static const char *playing = "frames";
 
 __attribute__((constructor)) static void resolve(void)
 {
@@ -75,40 +78,21 @@ static int open_in_folder(const char *name)
     return libc_open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static int exists_in_folder(const char *name)
-{
-    int fd = open_in_folder(name);
-    return fd >= 0 && libc_close(fd) == 0;
-}
-
-static void read_fault(char text[16])
-{
-    int fd = open_in_folder("fault");
-    ssize_t count = fd < 0 ? 0 : read(fd, text, 15);
-    if (fd >= 0)
-        libc_close(fd);
-    text[count > 0 ? count : 0] = '\0';
-}
-
 static int fault_is(const char *word)
 {
-    char text[16];
-    read_fault(text);
-    return strcmp(text, word) == 0;
+    char text[16] = "";
+    int fd = open_in_folder("fault");
+    if (fd < 0)
+        return 0;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    libc_close(fd);
+    return count > 0 && strcmp(text, word) == 0;
 }
 
-/* Load the file of frames that belongs to the fault, if there is one of its name. */
-static int load_frames(void)
+static int load_frames(const char *name)
 {
     struct stat status;
-    char fault[16];
-    read_fault(fault);
-    snprintf(playing, sizeof playing, "frames-%s", fault);
-    int fd = fault[0] ? open_in_folder(playing) : -1;
-    if (fd < 0) {
-        strcpy(playing, "frames");
-        fd = open_in_folder(playing);
-    }
+    int fd = open_in_folder(name);
     if (fd < 0 || fstat(fd, &status) < 0)
         return -1;
     free(frames);
@@ -132,8 +116,9 @@ static int open_camera(void)
         return fail(ENOENT);
     if (fault_is("busy") || camera >= 0)
         return fail(EBUSY);
-    if (load_frames() < 0)
+    if (load_frames("frames") < 0)
         return fail(EIO);
+    playing = "frames";
     camera = memfd_create("camera", MFD_CLOEXEC);
     if (camera >= 0 && ftruncate(camera, (off_t)BUFFERS * BUFFER_SIZE) < 0)
         return -1;
@@ -249,6 +234,20 @@ static int enqueue(const struct v4l2_buffer *buffer)
     return 0;
 }
 
+/* Choose the file that the fault asks for. */
+static int choose_frames(void)
+{
+    const char *wanted = fault_is("black")     ? "black"
+                         : fault_is("covered") ? "covered"
+                         : fault_is("format")  ? "other"
+                                               : "frames";
+    if (wanted == playing)
+        return 0;
+    playing = wanted;
+    shown = 0;
+    return load_frames(wanted);
+}
+
 /* Block until the next picture is due, as a camera does; watch for faults meanwhile. */
 static int dequeue(struct v4l2_buffer *buffer)
 {
@@ -260,27 +259,25 @@ static int dequeue(struct v4l2_buffer *buffer)
     }
     if (fault_is("unplug"))
         return fail(ENODEV);
-    char fault[16], wanted[32];
-    read_fault(fault);
-    snprintf(wanted, sizeof wanted, "frames-%s", fault);
-    int plain = strcmp(playing, "frames") == 0;
-    if (strcmp(wanted, playing) != 0 && !(plain && !exists_in_folder(wanted)) && load_frames() < 0)
-        return fail(EIO);
     int64_t now = now_ns();
-    next_ns += 1000000000 / (fault_is("slow") ? rate / 2 : rate);
+    next_ns += 1000000000 / rate * (fault_is("slow") ? 2 : 1);
     if (next_ns < now) /* pictures that nobody fetched are lost */
         next_ns = now;
     uint32_t length;
+    if (choose_frames() < 0)
+        return fail(EIO);
+    if (fault_is("freeze"))
+        position = shown;
     if (position >= frames_size)
         position = 0;
+    shown = position;
     memcpy(&length, frames + position, sizeof length);
     int index = queue[0];
     memmove(queue, queue + 1, sizeof queue[0] * (size_t)--queued);
     if (pwrite(camera, frames + position + sizeof length, length, (off_t)index * BUFFER_SIZE) !=
         (ssize_t)length)
         return fail(EIO);
-    if (!fault_is("freeze"))
-        position += sizeof length + length;
+    position += sizeof length + length;
     buffer->index = (uint32_t)index;
     query_buffer(buffer);
     buffer->bytesused = length;
