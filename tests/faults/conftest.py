@@ -25,18 +25,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def the_rig() -> AsyncIterator[rigs.Rig]:
     async with rigs.rig() as one:
         yield one
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def rig(the_rig: rigs.Rig) -> AsyncIterator[rigs.Rig]:
     await the_rig.restore()
     yield the_rig
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rows() -> list[dict[str, object]]:
     return []

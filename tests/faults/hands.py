@@ -1,4 +1,4 @@
-"""Hands that break something in the rig, and mend it; and eyes that see what must be seen."""
+"""Hands that break something in the rig, and mend it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,16 @@ import os
 import resource
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kioskd.errors import DocumentFault, Reason
-from kioskd.hal.device import DeviceKind, DeviceState
-from kioskd.visit.words import PrintStage, ScanStage, Scene
+from kioskd.simulation import pipewire
+from kioskd.simulation.ipp_printer import Fault as PrinterFault
 from tests.faults.relay import Line
 from tests.faults.rig import Rig
 
 Hand = Callable[[Rig], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Sight:
-    """Something to be seen, in words and as a question."""
-
-    what: str
-    true: Callable[[Rig], bool]
-    holds_s: float = 0.0
-    """How long it must stay true from the first look on."""
 
 
 async def nothing(_: Rig) -> None:
@@ -44,86 +33,6 @@ def both(*hands: Hand) -> Hand:
             await hand(rig)
 
     return do
-
-
-# -- what is seen ------------------------------------------------------------------------
-
-
-def device(kind: DeviceKind, state: DeviceState, *reasons: Reason) -> Sight:
-    """The device's state in the daemon's status; any of the reasons will do."""
-    words = f"{kind} {state}" + (f" ({' or '.join(reasons)})" if reasons else "")
-    return Sight(
-        words,
-        lambda rig: (
-            rig.device(kind).state is state and (not reasons or rig.device(kind).reason in reasons)
-        ),
-    )
-
-
-def lasting(sight: Sight, seconds: float) -> Sight:
-    """The same, and it stays so: while the fault lasts nothing gets worse."""
-    return replace(sight, what=f"{sight.what}, for {seconds:g} s", holds_s=seconds)
-
-
-def scan(stage_: ScanStage, *reasons: Reason | DocumentFault, pages: int | None = None) -> Sight:
-    """What the resident sees of the scan."""
-
-    def true(rig: Rig) -> bool:
-        seen = rig.resident.view.scan if rig.resident.view else None
-        return (
-            seen is not None
-            and seen.stage is stage_
-            and (not reasons or seen.reason in reasons)
-            and (pages is None or len(seen.pages) == pages)
-        )
-
-    kept = "" if pages is None else f", {pages} pages kept"
-    why = f" ({' or '.join(reasons)})" if reasons else ""
-    return Sight(f"scan {stage_}{why}{kept}", true)
-
-
-def paper(stage_: PrintStage, *reasons: Reason | DocumentFault) -> Sight:
-    """What the resident sees of the agent's document."""
-
-    def true(rig: Rig) -> bool:
-        seen = rig.resident.view.print if rig.resident.view else None
-        told = seen is not None and (not reasons or bool(set(seen.reasons) & set(reasons)))
-        return seen is not None and seen.stage is stage_ and told
-
-    why = f" ({' or '.join(reasons)})" if reasons else ""
-    return Sight(f"print {stage_}{why}", true)
-
-
-def scene(*scenes: Scene) -> Sight:
-    """Where the visit is."""
-    return Sight(
-        f"the visit is {' or '.join(scenes)}",
-        lambda rig: rig.resident.view is not None and rig.resident.view.scene in scenes,
-    )
-
-
-DEAD = Sight("the screen's page has lost the daemon", lambda rig: rig.resident.view is None)
-HEALTHY = Sight(
-    "all well",
-    lambda rig: (
-        rig.status is not None
-        and rig.status.broker_online
-        and all(one.state in (DeviceState.READY, DeviceState.BUSY) for one in rig.status.devices)
-    ),
-)
-OFFLINE = Sight(
-    "no broker, told on the screen",
-    lambda rig: rig.resident.view is not None and not rig.resident.view.online,
-)
-NOT_TOUCHED = Sight("nothing: all well", HEALTHY.true, holds_s=4.0)
-
-
-async def until_seen(rig: Rig, sight: Sight, seconds: float = 30) -> float:
-    """Wait for something to be seen; return after how many seconds it was."""
-    took = await rig.until(sight.what, sight.true, seconds)
-    if sight.holds_s:
-        await rig.holds(sight.what, sight.true, sight.holds_s)
-    return took
 
 
 # -- processes ---------------------------------------------------------------------------
@@ -157,21 +66,6 @@ def freeze_worker(kind: str) -> Hand:
     return do
 
 
-def other_worker(kind: str) -> Callable[[Rig], Sight]:
-    """A worker in place of the one that is there now."""
-
-    def now(rig: Rig) -> Sight:
-        before = rig.worker(kind).pid
-
-        def true(rig: Rig) -> bool:
-            found = rig.workers(kind)
-            return bool(found) and found[0].pid != before
-
-        return Sight(f"another {kind} worker", true)
-
-    return now
-
-
 @dataclass(frozen=True)
 class Stack:
     """A program beside the daemon, and how the rig starts it again after it was killed."""
@@ -198,6 +92,19 @@ CUPSD: Final = Stack("cupsd", lambda rig: rig.cups.pid("cupsd"), _restart_cupsd)
 IPP_PRINTER: Final = Stack(
     "ippeveprinter", lambda rig: rig.cups.pid("ippeveprinter"), _restart_printer
 )
+
+
+def _sound(service: str) -> Stack:
+    async def start(rig: Rig) -> None:
+        await rig.sound.restart(service)
+        await rig.tone.start()
+
+    return Stack(service, lambda rig: rig.sound.pid(service), start)
+
+
+PIPEWIRE: Final = _sound(pipewire.PIPEWIRE)
+WIREPLUMBER: Final = _sound(pipewire.WIREPLUMBER)
+PULSE: Final = _sound(pipewire.PULSE)
 JOURNAL: Final = Stack("journal", lambda rig: rig.machine.journal_pid, lambda rig: rig.start())
 MOSQUITTO: Final = Stack("mosquitto", lambda rig: rig.broker.pid, _restart_broker)
 
@@ -205,6 +112,83 @@ MOSQUITTO: Final = Stack("mosquitto", lambda rig: rig.broker.pid, _restart_broke
 def kill(stack: Stack) -> Hand:
     """SIGKILL a program."""
     return _send(stack, signal.SIGKILL)
+
+
+async def kill_cupsd(rig: Rig) -> None:
+    """SIGKILL cupsd and, as systemd does, what it leaves behind."""
+    await rig.cups.kill("cupsd")
+
+
+async def printer_off(rig: Rig) -> None:
+    """Switch the printer off, in the middle of whatever it does."""
+    await rig.cups.kill("ippeveprinter")
+
+
+def printer(fault: PrinterFault | None, after_pages: int = 0) -> Hand:
+    """Let the printer have a fault, or none."""
+
+    async def do(rig: Rig) -> None:
+        await rig.cups.fault(fault, after_pages)
+
+    return do
+
+
+async def microphone_off(rig: Rig) -> None:
+    """Unplug the microphone."""
+    await rig.sound.remove_source()
+
+
+async def microphone_on(rig: Rig) -> None:
+    """Plug the microphone."""
+    await rig.sound.add_source()
+
+
+async def speaker_off(rig: Rig) -> None:
+    """Unplug the loudspeaker."""
+    await rig.sound.remove_sink()
+
+
+async def speaker_on(rig: Rig) -> None:
+    """Plug the loudspeaker."""
+    await rig.sound.add_sink()
+
+
+async def panel_off(rig: Rig) -> None:
+    """Pull the panel out."""
+    rig.panel.unplug()
+
+
+async def panel_on(rig: Rig) -> None:
+    """Plug the panel in again."""
+    rig.panel.plug()
+
+
+def panel(*, silent: bool) -> Hand:
+    """Let the panel fall silent, or speak again."""
+
+    async def do(rig: Rig) -> None:
+        rig.panel.panel.silent = silent
+
+    return do
+
+
+async def panel_noise(rig: Rig) -> None:
+    """Let garbage arrive between the panel's lines."""
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            rig.panel.panel.write(b"\xff\x00EVENT 9 press*0000\nhalf a li")
+        await asyncio.sleep(0.1)
+        rig.panel.panel.write(b"\n")
+
+
+async def silence(rig: Rig) -> None:
+    """Let the microphone give digital silence, as one that is muted by a switch."""
+    await rig.tone.stop()
+
+
+async def sound_again(rig: Rig) -> None:
+    """Let the microphone hear something."""
+    await rig.tone.start()
 
 
 def freeze(stack: Stack) -> Hand:
@@ -236,6 +220,18 @@ def camera(fault: str) -> Hand:
         await asyncio.to_thread(rig.camera.fault, fault)
 
     return do
+
+
+async def camera_off(rig: Rig) -> None:
+    """Unplug the camera: its node goes."""
+    await asyncio.to_thread(rig.camera.fault, "unplug")
+    await asyncio.to_thread(rig.camera.node.unlink)
+
+
+async def camera_on(rig: Rig) -> None:
+    """Plug the camera in."""
+    await asyncio.to_thread(rig.camera.fault, "")
+    await asyncio.to_thread(rig.camera.node.touch)
 
 
 def scanner(**faults: object) -> Hand:

@@ -14,12 +14,11 @@ import os
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 from playwright.async_api import Browser, async_playwright
 
@@ -28,8 +27,6 @@ from kioskd.control import client
 from kioskd.control.api import DeviceStatus, Status
 from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
-from kioskd.hal.microphone import SAMPLE_RATE
-from kioskd.runtime.children import Child
 from kioskd.runtime.starts import FILE
 from kioskd.settings import read_toml
 from kioskd.simulation.agent_pages import AgentPages
@@ -39,61 +36,20 @@ from kioskd.simulation.escl import NetworkScanner
 from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.visit.words import Scene
 from tests.contract import v4l2
-from tests.contract.panel_emulator import PanelEmulator
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
 from tests.faults.machine import Machine
+from tests.faults.parts import PanelPort, Tone, write_config
 from tests.faults.people import Agent, Resident
 from tests.faults.relay import Relay
 
 ROOT = Path(__file__).parents[2]
 LOG = ROOT / "build" / "faults"
 KIOSK = "faults-1"
-_FORMAT = f"--raw --format=s16le --rate={SAMPLE_RATE} --channels=1"
 READY_S = 40.0
 STOP_S = 15.0
 LOOK_S = 0.05
 ROWS = 3
-
-_CONFIG = """
-services_file = "{services}"
-[kiosk]
-id = "{kiosk}"
-name = "Mairie"
-town = "Exempleville"
-[broker]
-host = "{broker_host}"
-port = {broker_port}
-tls = false
-[screen]
-port = {screen_port}
-[documents]
-spool = "{folder}/spool"
-[control]
-socket = "{folder}/control.sock"
-[state]
-folder = "{folder}/state"
-[camera]
-driver = "v4l2"
-device = "{camera}"
-[microphone]
-driver = "pipewire"
-source = "{source}"
-echo_canceller = false
-[speaker]
-driver = "pipewire"
-sink = "{sink}"
-[scanner]
-driver = "sane"
-config_dir = "{folder}/sane"
-[printer]
-driver = "cups"
-queue = "{queue}"
-server = "{server}"
-[panel]
-driver = "serial"
-device = "{panel}"
-"""
 
 
 @dataclass
@@ -109,7 +65,7 @@ class Rig:
     cups: PrivateCups
     sound: PrivatePipewire
     tone: Tone
-    panel: PanelEmulator
+    panel: PanelPort
     resident: Resident
     agent: Agent
     browser: Browser
@@ -290,39 +246,6 @@ class Rig:
         return len(list(self.cups.printed.glob("*.pdf")))
 
 
-class Tone:
-    """What the kiosk's microphone hears all the time: a tone, as long as PipeWire runs."""
-
-    def __init__(self, folder: Path, sound: PrivatePipewire) -> None:
-        self._sound = sound
-        self._file = folder / "tone.raw"
-        self._child: Child | None = None
-        seconds = np.arange(SAMPLE_RATE) / SAMPLE_RATE  # whole periods: it can be repeated
-        tone = 10_000 * np.sin(2 * np.pi * stage.KIOSK_TONE_HZ * seconds)
-        self._file.write_bytes(tone.astype("<i2").tobytes())
-
-    async def start(self) -> None:
-        """Play; also again, after PipeWire was gone."""
-        await self.stop()
-        play = f"while cat {self._file}; do :; done | pacat -d {self._sound.feed} {_FORMAT}"
-        self._child = Child("tone", ["sh", "-c", play], env={**os.environ, **self._sound.env})
-        await self._child.start()
-
-    async def stop(self) -> None:
-        """Be silent."""
-        if self._child is not None:
-            await self._child.stop()
-            self._child = None
-
-
-def _write_config(folder: Path, values: Mapping[str, Any]) -> None:
-    (folder / "kioskd.toml").write_text(_CONFIG.format(folder=folder, **values))
-    services = (ROOT / "config" / "services.toml").read_text()
-    (folder / "services.toml").write_text(
-        services.replace("\n[[services]]\n", "\n[[services]]\nalways_open = true\n")
-    )
-
-
 @contextlib.asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
     """Make all of it and start the daemon."""
@@ -337,7 +260,7 @@ async def rig() -> AsyncIterator[Rig]:
         cups = await stack.enter_async_context(PrivateCups(folder / "cups"))
         sound = await stack.enter_async_context(PrivatePipewire(folder / "pw"))
         machine = await stack.enter_async_context(Machine(folder, LOG / "kioskd.log"))
-        panel = PanelEmulator()
+        panel = PanelPort(folder / "panel")
         stack.callback(panel.unplug)
         scanner = await stack.enter_async_context(NetworkScanner(folder / "sane"))
         library = await asyncio.to_thread(v4l2.build, folder / "camera")
@@ -355,9 +278,9 @@ async def rig() -> AsyncIterator[Rig]:
             "sink": sound.sink,
             "queue": cups.queue,
             "server": cups.server,
-            "panel": panel.device,
+            "panel": panel.link,
         }
-        _write_config(folder, values)
+        write_config(folder, values)
         pages = await stack.enter_async_context(
             AgentPages(WEB_ROOT / "agent", _agent_config(folder, broker))
         )

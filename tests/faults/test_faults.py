@@ -18,18 +18,21 @@ import pytest
 
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind, DeviceState
-from kioskd.visit.words import ScanStage
+from kioskd.visit.words import PrintStage, ScanStage
 from tests.faults import hands as h
+from tests.faults import sights as see
 from tests.faults import visits as v
-from tests.faults.hands import HEALTHY, Hand, Sight, nothing
+from tests.faults.hands import Hand, nothing
 from tests.faults.machine import Machine
 from tests.faults.relay import Line
 from tests.faults.rig import Rig, keep
+from tests.faults.sights import HEALTHY, Sight
 
 pytestmark = pytest.mark.timeout(240)
 PICTURE: Final = "picture"
 SOUND: Final = "sound"
 BOTH: Final = frozenset({PICTURE, SOUND})
+PICTURE_ONLY: Final = frozenset({PICTURE})
 NEITHER: Final[frozenset[str]] = frozenset()
 GAP_S: Final = 3.0
 """A call is whole while picture and sound pause no longer than this. Figures stand in the
@@ -60,75 +63,99 @@ class Fault:
 
 
 cupsd, printer, mosquitto = h.CUPSD, h.IPP_PRINTER, h.MOSQUITTO
+pipewire, wireplumber, pulse = h.PIPEWIRE, h.WIREPLUMBER, h.PULSE
 no_writes, writes_again = h.fail("scanner", "EIO", "rename", "renameat2")
 no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
 
 # fmt: off
 FAULTS: Final = [
     # ---- worker processes
-    Fault("camera worker killed",            v.talking, h.kill_worker("camera"),    h.device(CAMERA, FAILED, Reason.CRASHED), quick=True),
-    Fault("camera worker hangs",             v.talking, h.freeze_worker("camera"),  h.device(CAMERA, FAILED, Reason.NO_ANSWER)),
-    Fault("scanner worker killed, idle",     v.talking, h.kill_worker("scanner"),   h.other_worker("scanner"), quick=True),
-    Fault("scanner worker hangs, idle",      v.talking, h.freeze_worker("scanner"), h.device(SCANNER, FAILED, Reason.NO_ANSWER)),
-    Fault("printer worker killed, idle",     v.talking, h.kill_worker("printer"),   h.other_worker("printer"), quick=True),
-    Fault("printer worker hangs, idle",      v.talking, h.freeze_worker("printer"), h.device(PRINTER, FAILED, Reason.NO_ANSWER)),
+    Fault("camera worker killed",            v.talking, h.kill_worker("camera"),    see.device(CAMERA, FAILED, Reason.CRASHED), quick=True),
+    Fault("camera worker hangs",             v.talking, h.freeze_worker("camera"),  see.device(CAMERA, FAILED, Reason.NO_ANSWER)),
+    Fault("scanner worker killed, idle",     v.talking, h.kill_worker("scanner"),   see.NOT_TOUCHED, then=v.scan_page, quick=True),
+    Fault("scanner worker hangs, idle",      v.talking, h.freeze_worker("scanner"), see.NOT_TOUCHED, then=v.scan_page),
     # ---- the camera
-    Fault("camera unplugged",                v.talking, h.camera("unplug"),   h.device(CAMERA, ABSENT), h.camera(""), quick=True),
-    Fault("camera gives nothing",            v.talking, h.camera("hang"),     h.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
-    Fault("camera's format changes",         v.talking, h.camera("format"),   h.device(CAMERA, FAILED, Reason.WRONG_FORMAT), h.camera("")),
-    Fault("camera taken by another",         v.idle,    h.both(h.camera("busy"), v.talking), h.device(CAMERA, FAILED, Reason.BUSY), h.camera("")),
-    Fault("picture frozen",                  v.talking, h.camera("freeze"),   h.device(CAMERA, FAILED, Reason.FROZEN), h.camera(""), seen_s=8),
-    Fault("picture black",                   v.talking, h.camera("black"),    h.device(CAMERA, FAILED, Reason.BLACK), h.camera(""), seen_s=8),
-    Fault("lens covered",                    v.talking, h.camera("covered"),  h.device(CAMERA, DEGRADED, Reason.COVERED), h.camera(""), seen_s=8),
-    Fault("half the pictures",               v.talking, h.camera("slow"),     h.device(CAMERA, DEGRADED, Reason.SLOW), h.camera(""), seen_s=12),
+    Fault("camera unplugged",                v.talking, h.camera_off,         see.device(CAMERA, ABSENT), h.camera_on, quick=True),
+    Fault("camera gives nothing",            v.talking, h.camera("hang"),     see.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
+    Fault("camera's format changes",         v.talking, h.camera("format"),   see.device(CAMERA, FAILED, Reason.WRONG_FORMAT), h.camera("")),
+    Fault("camera taken by another",         v.idle,    h.both(h.camera("busy"), v.talking), see.device(CAMERA, FAILED, Reason.BUSY), h.camera("")),
+    Fault("picture frozen",                  v.talking, h.camera("freeze"),   see.device(CAMERA, FAILED, Reason.FROZEN), h.camera(""), seen_s=8),
+    Fault("picture black",                   v.talking, h.camera("black"),    see.device(CAMERA, FAILED, Reason.BLACK), h.camera(""), seen_s=8),
+    Fault("lens covered",                    v.talking, h.camera("covered"),  see.device(CAMERA, DEGRADED, Reason.COVERED), h.camera(""), seen_s=8),
+    Fault("half the pictures",               v.talking, h.camera("slow"),     see.device(CAMERA, DEGRADED, Reason.SLOW), h.camera(""), seen_s=12),
     # ---- the scanner
-    Fault("scanner switched off",            v.talking,  h.scanner_off,              h.device(SCANNER, ABSENT, Reason.NOT_FOUND), h.scanner_on, quick=True),
-    Fault("scanner does not answer",         v.talking,  h.scanner_hangs,      h.device(SCANNER, FAILED, Reason.NO_ANSWER), h.scanner_goes_on),
-    Fault("feeder jams at page 3",           v.feeding,  h.both(h.scanner(jam_after=3), v.press("scan-start")), h.scan(ScanStage.PREVIEW, Reason.PAPER_JAM, pages=3), h.scanner(jam_after=None), then=h.both(v.scan_again, v.send_pages), quick=True),
-    Fault("feeder's cover is open",          v.feeding,  h.both(h.scanner(cover_open=True), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.COVER_OPEN), h.scanner(cover_open=False), then=v.scan_again),
-    Fault("feeder is empty",                 v.feeding,  h.both(h.scanner(feeder_pages=0), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.NO_PAPER), h.scanner(feeder_pages=2), then=v.scan_again),
-    Fault("connection cut in a page",        v.asked_to_scan, h.both(h.scanner(drops=True), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.IO_ERROR), h.scanner(drops=False), then=v.scan_again),
-    Fault("scanner worker killed in a page", v.scanning, h.kill_worker("scanner"),   h.scan(ScanStage.FAILED, Reason.CRASHED), then=v.scan_again),
-    Fault("scanner worker hangs in a page",  v.scanning, h.freeze_worker("scanner"), h.scan(ScanStage.FAILED, Reason.NO_ANSWER), then=v.scan_again, seen_s=40),
-    Fault("scanner hangs in a page",         v.scanning, h.scanner_hangs,      h.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE), h.scanner_goes_on, then=v.scan_again, seen_s=40),
+    Fault("scanner switched off",            v.talking,  h.scanner_off,              see.device(SCANNER, ABSENT, Reason.NOT_FOUND), h.scanner_on, quick=True),
+    Fault("scanner does not answer",         v.talking,  h.scanner_hangs,      see.device(SCANNER, FAILED, Reason.NO_ANSWER), h.scanner_goes_on),
+    Fault("feeder jams at page 3",           v.feeding,  h.both(h.scanner(jam_after=3), v.press("scan-start")), see.scan(ScanStage.PREVIEW, Reason.PAPER_JAM, pages=3), h.scanner(jam_after=None), then=h.both(v.scan_again, v.send_pages), quick=True),
+    Fault("feeder's cover is open",          v.feeding,  h.both(h.scanner(cover_open=True), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.COVER_OPEN), h.scanner(cover_open=False), then=v.scan_again),
+    Fault("feeder is empty",                 v.feeding,  h.both(h.scanner(feeder_pages=0), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.NO_PAPER), h.scanner(feeder_pages=2), then=v.scan_again),
+    Fault("connection cut in a page",        v.asked_to_scan, h.both(h.scanner(drops=True), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.IO_ERROR), h.scanner(drops=False), then=v.scan_again),
+    Fault("scanner worker killed in a page", v.scanning, h.kill_worker("scanner"),   see.scan(ScanStage.FAILED, Reason.CRASHED), then=v.scan_again),
+    Fault("scanner worker hangs in a page",  v.scanning, h.freeze_worker("scanner"), see.scan(ScanStage.FAILED, Reason.NO_ANSWER), then=v.scan_again, seen_s=40),
+    Fault("scanner hangs in a page",         v.scanning, h.scanner_hangs,      see.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE), h.scanner_goes_on, then=v.scan_again, seen_s=40),
+    # ---- sound
+    Fault("microphone unplugged",            v.talking, h.microphone_off,     see.device(MICROPHONE, ABSENT), h.microphone_on, flows=PICTURE_ONLY, quick=True),
+    Fault("loudspeaker unplugged",           v.talking, h.speaker_off,        see.device(SPEAKER, ABSENT), h.speaker_on),
+    Fault("microphone silent",               v.talking, h.silence,            see.device(MICROPHONE, DEGRADED, Reason.SILENT), h.sound_again, flows=PICTURE_ONLY, seen_s=8),
+    Fault("pipewire killed",                 v.talking, h.kill(pipewire),     see.device(MICROPHONE, FAILED, Reason.NO_ANSWER), h.start(pipewire), flows=PICTURE_ONLY),
+    Fault("pipewire hangs",                  v.talking, h.freeze(pipewire),   see.device(MICROPHONE, FAILED, Reason.NO_ANSWER), h.go_on(pipewire), flows=PICTURE_ONLY),
+    Fault("pipewire-pulse killed",           v.talking, h.kill(pulse),        see.device(MICROPHONE, FAILED, Reason.NO_ANSWER), h.start(pulse), flows=PICTURE_ONLY),
+    Fault("pipewire-pulse hangs",            v.talking, h.freeze(pulse),      see.device(MICROPHONE, FAILED, Reason.NO_ANSWER), h.go_on(pulse), flows=PICTURE_ONLY),
+    Fault("wireplumber killed",              v.talking, h.kill(wireplumber),  see.device(MICROPHONE, FAILED), h.start(wireplumber), flows=PICTURE_ONLY),
     # ---- the print system
-    Fault("cupsd killed, idle",              v.talking, h.kill(cupsd),       h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(cupsd), then=v.print_again, quick=True),
-    Fault("cupsd hangs, idle",               v.talking, h.freeze(cupsd),     h.device(PRINTER, FAILED, Reason.NO_ANSWER), h.go_on(cupsd), then=v.print_again),
-    Fault("printer switched off, idle",      v.talking, h.kill(printer),     h.device(PRINTER, FAILED, Reason.OFFLINE), h.start(printer), then=v.print_again),
-    Fault("printer hangs, idle",             v.talking, h.freeze(printer),   h.device(PRINTER, FAILED, Reason.OFFLINE), h.go_on(printer), then=v.print_again),
+    Fault("printer worker killed, idle",     v.talking, h.kill_worker("printer"),   see.other_worker("printer"), quick=True),
+    Fault("printer worker hangs, idle",      v.talking, h.freeze_worker("printer"), see.device(PRINTER, FAILED, Reason.NO_ANSWER)),
+    Fault("cupsd killed, idle",              v.talking, h.kill_cupsd,               see.device(PRINTER, FAILED, Reason.OFFLINE), h.start(cupsd), then=v.print_again, quick=True),
+    Fault("cupsd hangs, idle",               v.talking, h.freeze(cupsd),            see.device(PRINTER, FAILED, Reason.NO_ANSWER), h.go_on(cupsd), then=v.print_again),
+    Fault("printer switched off, idle",      v.talking, h.printer_off,              see.device(PRINTER, FAILED, Reason.OFFLINE), h.start(printer), then=v.print_again),
+    Fault("printer hangs, idle",             v.talking, h.freeze(printer),          see.device(PRINTER, FAILED, Reason.OFFLINE), h.go_on(printer), then=v.print_again),
+    Fault("paper out, idle",                 v.talking, h.printer("paper-out"),     see.device(PRINTER, DEGRADED, Reason.PAPER_OUT), h.printer(None)),
+    Fault("paper jammed, idle",              v.talking, h.printer("jam"),           see.device(PRINTER, DEGRADED, Reason.PAPER_JAM), h.printer(None)),
+    Fault("printer's cover open",            v.talking, h.printer("cover-open"),    see.device(PRINTER, DEGRADED, Reason.COVER_OPEN), h.printer(None)),
+    Fault("ink low",                         v.talking, h.printer("ink-low"),       see.device(PRINTER, DEGRADED, Reason.INK_LOW), h.printer(None)),
+    Fault("ink out",                         v.talking, h.printer("ink-out"),       see.device(PRINTER, DEGRADED, Reason.INK_OUT), h.printer(None)),
+    Fault("paper out in a job",              v.printing_held, nothing,              see.paper(PrintStage.HELD, Reason.PAPER_OUT), h.printer(None), then=v.printed_once),
+    Fault("paper jams after a page",         v.asked_to_print, h.both(h.printer("jam", 1), v.press("print-accept")), see.paper(PrintStage.HELD, Reason.PAPER_JAM), h.printer(None), then=v.printed_once),
+    Fault("printer switched off in a job",   v.printing_held, h.printer_off,        see.paper(PrintStage.FAILED, Reason.JOB_LOST), h.both(h.printer(None), h.start(printer)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
+    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.FAILED), h.both(h.printer(None), h.start(cupsd)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
+    Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.paper(PrintStage.FAILED, Reason.CRASHED), h.printer(None), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
+    # ---- the panel
+    Fault("panel unplugged",                 v.talking, h.panel_off,                see.device(PANEL, ABSENT), h.panel_on, quick=True),
+    Fault("panel silent",                    v.talking, h.panel(silent=True),       see.device(PANEL, FAILED, Reason.NO_ANSWER), h.panel(silent=False)),
+    Fault("panel's wire picks up noise",     v.talking, h.panel_noise,              see.NOT_TOUCHED),
     # ---- broker and network
-    Fault("mosquitto killed",                v.talking, h.kill(mosquitto),            h.OFFLINE, h.start(mosquitto), quick=True),
-    Fault("mosquitto hangs",                 v.talking, h.freeze(mosquitto),       h.OFFLINE, h.go_on(mosquitto), seen_s=60),
-    Fault("the line to the broker is cut",   v.talking, h.line(Line.REFUSED),     h.OFFLINE, h.line(Line.GOOD), quick=True),
-    Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   h.OFFLINE, h.line(Line.GOOD), seen_s=60),
-    Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        h.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
+    Fault("mosquitto killed",                v.talking, h.kill(mosquitto),            see.OFFLINE, h.start(mosquitto), quick=True),
+    Fault("mosquitto hangs",                 v.talking, h.freeze(mosquitto),       see.OFFLINE, h.go_on(mosquitto), seen_s=60),
+    Fault("the line to the broker is cut",   v.talking, h.line(Line.REFUSED),     see.OFFLINE, h.line(Line.GOOD), quick=True),
+    Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   see.OFFLINE, h.line(Line.GOOD), seen_s=60),
+    Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
     # ---- the machine
-    Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), h.lasting(h.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
-    Fault("journal hangs, full",             v.talking, h.fill_journal,           h.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
-    Fault("no memory for a scan",            v.asked_to_scan, h.both(h.little_memory("scanner"), v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
-    Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),
-    Fault("spool full at the second page",   v.scan_page,     h.both(h.fill_spool, v.press("scan-start")), h.scan(ScanStage.PREVIEW, Reason.DISK_FULL, pages=1), h.empty_spool, then=h.both(v.scan_again, v.send_pages), root=True),
-    Fault("spool full at a document",        v.talking,       h.both(h.fill_spool, v.send_document, v.refused_for_space), h.NOT_TOUCHED, h.empty_spool, then=v.print_again, root=True),
-    Fault("a page cannot be kept",          v.asked_to_scan, h.both(no_writes, v.press("scan-start")), h.scan(ScanStage.FAILED, Reason.IO_ERROR, Reason.DISK_FULL), writes_again, then=v.scan_again),
-    Fault("names are not resolved",          v.talking, h.names_gone,             h.lasting(h.OFFLINE, 5), h.names_back, root=True),
+    Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
+    Fault("journal hangs, full",             v.talking, h.fill_journal,           see.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
+    Fault("no memory for a scan",            v.asked_to_scan, h.both(h.little_memory("scanner"), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
+    Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),
+    Fault("spool full at the second page",   v.scan_page,     h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.PREVIEW, Reason.DISK_FULL, pages=1), h.empty_spool, then=h.both(v.scan_again, v.send_pages), root=True),
+    Fault("spool full at a document",        v.talking,       h.both(h.fill_spool, v.send_document, v.refused_for_space), see.NOT_TOUCHED, h.empty_spool, then=v.print_again, root=True),
+    Fault("a page cannot be kept",          v.asked_to_scan, h.both(no_writes, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.IO_ERROR, Reason.DISK_FULL), writes_again, then=v.scan_again),
+    Fault("names are not resolved",          v.talking, h.names_gone,             see.lasting(see.OFFLINE, 5), h.names_back, root=True),
     # ---- the clock
-    Fault("clock an hour ahead",             v.talking_by_own_clock, h.clock(3600),  h.NOT_TOUCHED, h.clock(0), then=v.new_call),
-    Fault("clock an hour back",              v.talking_by_own_clock, h.clock(-3600), h.NOT_TOUCHED, h.clock(0), then=v.new_call),
-    Fault("clock falls to 1970",             v.talking_by_own_clock, h.clock_1970,   h.NOT_TOUCHED, h.clock(0), then=v.new_call),
-    Fault("daemon started in 1970",          v.talking_by_own_clock, h.both(h.clock_1970, h.kill_daemon), h.DEAD, h.start_daemon, then=h.both(v.new_call, h.clock(0), v.new_call), flows=NEITHER),
+    Fault("clock an hour ahead",             v.talking_by_own_clock, h.clock(3600),  see.NOT_TOUCHED, h.clock(0), then=v.new_call),
+    Fault("clock an hour back",              v.talking_by_own_clock, h.clock(-3600), see.NOT_TOUCHED, h.clock(0), then=v.new_call),
+    Fault("clock falls to 1970",             v.talking_by_own_clock, h.clock_1970,   see.NOT_TOUCHED, h.clock(0), then=v.new_call),
+    Fault("daemon started in 1970",          v.talking_by_own_clock, h.both(h.clock_1970, h.kill_daemon), see.DEAD, h.start_daemon, then=h.both(v.new_call, h.clock(0), v.new_call), flows=NEITHER),
     # ---- the daemon killed in every state of a visit
-    *(Fault(f"daemon killed: {name}",        given,     h.kill_daemon,  h.DEAD, h.start_daemon, then=h.both(v.nothing_left, v.new_call), flows=NEITHER, quick=name == "talking")
+    *(Fault(f"daemon killed: {name}",        given,     h.kill_daemon,  see.DEAD, h.start_daemon, then=h.both(v.nothing_left, v.new_call), flows=NEITHER, quick=name == "talking")
       for name, given in {
           "nobody there": v.idle, "waiting": v.waiting, "connecting": v.connecting, "talking": v.talking,
           "asked to scan": v.asked_to_scan, "scanning": v.scanning, "page scanned": v.scan_page, "sending": v.sending,
           "asked to print": v.asked_to_print, "printing, no paper": v.printing_held, "ended": v.ended,
       }.items()),
-    Fault("daemon killed: paper put in while it is dead", v.printing_held, h.kill_daemon, h.DEAD, h.both(v.paper_in, h.start_daemon), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
+    Fault("daemon killed: paper put in while it is dead", v.printing_held, h.kill_daemon, see.DEAD, h.both(v.paper_in, h.start_daemon), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
 ]
 # fmt: on
 
 
-@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "fault",
     [pytest.param(one, id=one.name, marks=[pytest.mark.quick] * one.quick) for one in FAULTS],
@@ -146,7 +173,7 @@ async def test_fault(rig: Rig, fault: Fault, rows: list[dict[str, object]]) -> N
 
 
 async def _run(rig: Rig, fault: Fault, row: dict[str, object]) -> None:
-    await h.until_seen(rig, HEALTHY)
+    await see.until_seen(rig, HEALTHY)
     await fault.given(rig)
     rig.printed_before = rig.printed()
     flows = fault.flows if rig.talking else NEITHER
@@ -157,12 +184,12 @@ async def _run(rig: Rig, fault: Fault, row: dict[str, object]) -> None:
     started = time.monotonic()
     await fault.breaks(rig)
     try:
-        await h.until_seen(rig, seen, fault.seen_s)
+        await see.until_seen(rig, seen, fault.seen_s)
         row["seen_s"] = time.monotonic() - started - seen.holds_s
     finally:
         mended = time.monotonic()
         await fault.mend(rig)
-    await h.until_seen(rig, fault.back, fault.back_s)
+    await see.until_seen(rig, fault.back, fault.back_s)
     row["back_s"] = time.monotonic() - mended - fault.back.holds_s
     if flows:
         picture, sound = await rig.agent.gaps()

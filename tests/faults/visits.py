@@ -11,8 +11,9 @@ from kioskd.signalling import topics
 from kioskd.signalling.messages import Claim, Waiting, parse
 from kioskd.visit.words import PrintStage, ScanStage, Scene
 from tests.e2e import stage
-from tests.faults.hands import HEALTHY, Hand, paper, scan, until_seen
+from tests.faults.hands import Hand
 from tests.faults.rig import KIOSK, Rig
+from tests.faults.sights import HEALTHY, paper, scan, until_seen
 
 TOLD_S = 40.0
 """How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 15 s)."""
@@ -189,6 +190,18 @@ async def printing_held(rig: Rig) -> None:
     await rig.cups.fault("paper-out")
     await rig.resident.press("print-accept")
     await until_seen(rig, paper(PrintStage.HELD))
+
+
+async def printed_once(rig: Rig) -> None:
+    """The job goes on to its end, and came out once."""
+    await until_seen(rig, paper(PrintStage.PRINTED))
+    assert rig.printed() == rig.printed_before + 1
+
+
+async def nothing_printed(rig: Rig) -> None:
+    """Nothing comes out of a job that was told as lost."""
+    await asyncio.sleep(QUIET_S)
+    assert rig.printed() == rig.printed_before
 
 
 async def paper_in(rig: Rig) -> None:
