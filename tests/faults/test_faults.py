@@ -117,8 +117,8 @@ FAULTS: Final = [
     Fault("paper out in a job",              v.printing_held, nothing,              see.paper(PrintStage.HELD, Reason.PAPER_OUT), h.printer(None), then=v.printed_once),
     Fault("paper jams after a page",         v.asked_to_print, h.both(h.printer("jam", 1), v.press("print-accept")), see.paper(PrintStage.HELD, Reason.PAPER_JAM), h.printer(None), then=v.printed_once),
     Fault("printer switched off in a job",   v.printing_held, h.printer_off,        see.paper(PrintStage.FAILED, Reason.JOB_LOST), h.both(h.printer(None), h.start(printer)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
-    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.FAILED), h.both(h.printer(None), h.start(cupsd)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
-    Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.paper(PrintStage.FAILED, Reason.CRASHED), h.printer(None), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
+    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.paper(PrintStage.FAILED, Reason.JOB_LOST), then=h.both(v.nothing_printed, v.print_again)),
+    Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.other_worker("printer"), h.printer(None), then=v.printed_once),
     # ---- the panel
     Fault("panel unplugged",                 v.talking, h.panel_off,                see.device(PANEL, ABSENT), h.panel_on, quick=True),
     Fault("panel silent",                    v.talking, h.panel(silent=True),       see.device(PANEL, FAILED, Reason.NO_ANSWER), h.panel(silent=False)),
