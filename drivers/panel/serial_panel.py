@@ -59,7 +59,7 @@ class SerialPanel(Panel):
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._sequence = 0
         self._last_event: int | None = None
-        self._wanted: dict[Lamp, LampPattern] = {}
+        self._wanted = dict.fromkeys(Lamp, LampPattern.OFF)
         self._relight: asyncio.Task[None] | None = None
         self._window = (0.0, 0)
         self.dropped = 0

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import tty
+from collections.abc import Callable
 from pathlib import Path
 
 from drivers.panel import protocol
@@ -34,6 +35,12 @@ class PanelEmulator:
 
     def write(self, data: bytes) -> None:
         os.write(self._ours, data)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds; looked at whenever a line has come."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
 
     def unplug(self) -> None:
         if self._ours >= 0:
