@@ -143,6 +143,8 @@ class SerialPanel(Panel):
                 raise
             self._beat = asyncio.create_task(self._run_beat(), name="panel heartbeat")
             self._restore_lamps()
+            if self._troubled:
+                self.look_again()  # greeted amid noise
 
     async def close(self) -> None:
         """Close the port."""
@@ -167,19 +169,38 @@ class SerialPanel(Panel):
         gets it again, so that the camera's lamp tells the truth.
         """
         self._wanted[lamp] = pattern
-        await self._send_lamp(lamp, pattern)
+        try:
+            await self._send_lamp(lamp, pattern)
+        except DeviceError as error:
+            if self._was_lost(error):
+                self._restore_lamps()
+            raise
 
     def _restore_lamps(self) -> None:
         if self._relight is None or self._relight.done():
             self._relight = asyncio.create_task(self._set_wanted(), name="panel lamps")
 
     async def _set_wanted(self) -> None:
-        try:
-            for lamp in list(self._wanted):
-                await self._send_lamp(lamp, self._wanted[lamp])
-        except DeviceError as error:
-            # A lamp that may lie is worse than a panel that is opened again.
-            self._fail(error)
+        while True:
+            try:
+                for lamp in list(self._wanted):
+                    await self._send_lamp(lamp, self._wanted[lamp])
+            except DeviceError as error:
+                if self._was_lost(error):
+                    continue
+            return
+
+    def _was_lost(self, error: DeviceError) -> bool:
+        """Tell whether a lamp is to be set again, as noise has swallowed it.
+
+        Without noise a lamp that may lie is worse than a panel that is opened again.
+        """
+        if error.reason is not Reason.NO_ANSWER or self._error is not None:
+            return False
+        if self._trouble(asyncio.get_running_loop().time()) is not None:
+            return True
+        self._fail(error)
+        return False
 
     async def _send_lamp(self, lamp: Lamp, pattern: LampPattern) -> None:
         if self._port is None:

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.panel.limits import IN_A_ROW, Presses
 from drivers.panel.serial_panel import SerialPanel, SerialPanelConfig
-from kioskd.errors import Reason
+from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
 from kioskd.runtime.supervisor import Supervised
@@ -215,6 +215,19 @@ async def test_a_panel_that_falls_silent_is_told_and_found_again(watched: Watche
         print(f"told after {seconds:.1f} s")
         watched.emulator.mute = False
         await watched.works()
+
+
+async def test_a_panel_that_acknowledges_no_lamp_is_opened_again_and_told(
+    watched: Watched,
+) -> None:
+    watched.emulator.drop_acks = 10**6
+    with pytest.raises(DeviceError) as lost:
+        await watched.panel.set_lamp(Lamp.CAMERA, LampPattern.ON)
+    assert lost.value.reason is Reason.NO_ANSWER
+    await watched.until(lambda: watched.health.reason is Reason.NO_ANSWER)
+    watched.emulator.drop_acks = 0
+    await watched.until(lambda: watched.emulator.lamps.get(Lamp.CAMERA) is LampPattern.ON)
+    await watched.works()
 
 
 async def test_numbers_that_wrap_and_come_out_of_order(watched: Watched) -> None:

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.e2e
 
 READ_S = 1.0
 """Longer than the page wants a button to be seen before it is pressed: keys.ts."""
-FOCUS = "body[data-keys] button:focus"
+FOCUS = "button[data-focus]"
+RING = "rgb(255, 176, 0) solid 5px"
 LOOK = """(button) => {
   const box = button.getBoundingClientRect(), style = getComputedStyle(button);
   const room = [box.left, box.top, innerWidth - box.right, innerHeight - box.bottom];
@@ -49,7 +50,7 @@ class Screen:
 
     async def focus_on(self, testid: str | None) -> None:
         if testid is None:
-            await expect(self.page.locator("body[data-keys]")).to_have_count(0)
+            await expect(self.page.locator(FOCUS)).to_have_count(0)
         else:
             await expect(self.page.locator(FOCUS)).to_have_attribute("data-testid", testid)
 
@@ -71,7 +72,8 @@ async def screen() -> AsyncIterator[Screen]:
         async_playwright() as playwright,
     ):
         browser = await stage.chromium(playwright)
-        page = await browser.new_page(viewport={"width": 1920, "height": 1080})
+        context = await browser.new_context(viewport={"width": 1920, "height": 1080})
+        page = await context.new_page()
         await page.goto(server.url)
         await stage.wait_for(lambda: server.connected, 10, "no page")
         yield Screen(page, server, actions)
@@ -131,6 +133,19 @@ async def test_the_keys_go_round_in_reading_order_and_a_touch_hides_the_ring(
     assert len(screen.actions) == 1  # the first press shows where it would press
 
 
+async def test_the_ring_is_shown_in_a_window_that_is_not_the_active_one(screen: Screen) -> None:
+    other = await screen.page.context.new_page()
+    await other.bring_to_front()
+    browser = await screen.page.context.new_cdp_session(screen.page)
+    await browser.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    await screen.show(view(Scene.WAITING))
+    screen.key("next")
+    await screen.focus_on("hang-up")
+    button = screen.page.locator(FOCUS)
+    assert not await button.evaluate("button => document.hasFocus() || button.matches(':focus')")
+    assert (await button.evaluate(LOOK))[0] == RING
+
+
 async def test_one_press_chooses_the_only_service_that_is_open(screen: Screen) -> None:
     await screen.show(view(Scene.CHOOSING, service("msa", is_open=False), service("caf")))
     screen.key("press")
@@ -183,7 +198,7 @@ async def test_the_ring_is_wide_dark_and_light_and_fits_on_every_screen(screen: 
                 name = await focus.get_attribute("data-testid")
                 assert name is not None
                 outline, shadow, room = await focus.evaluate(LOOK)
-                assert outline == "rgb(255, 176, 0) solid 5px", name
+                assert outline == RING, name
                 assert shadow == "rgb(13, 20, 36) 0px 0px 0px 5px", name
                 assert min(room) >= 0, f"{name} at {width}x{height}: {room}"
                 screen.key("next")

@@ -66,13 +66,17 @@ export class Keys {
       .filter((one) => one.checkVisibility({ visibilityProperty: true }));
   }
 
-  /** Null: the panel is not in use, and no ring is shown. */
+  /**
+   * Null: the panel is not in use, and no ring is shown. The ring hangs on an attribute:
+   * without a keyboard the window may never become the active one, and :focus never match.
+   */
   private focus(button: HTMLButtonElement | null): void {
     const left = this.at;
     this.at = button;
-    document.body.toggleAttribute("data-keys", button !== null);
+    if (left !== button) left?.removeAttribute("data-focus");
     if (button === null) left?.blur();
-    else if (document.activeElement !== button) button.focus();
+    button?.setAttribute("data-focus", "");
+    if (document.activeElement !== button) button?.focus();
   }
 }
 
