@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from kioskd.app.run import WEB_ROOT
+from kioskd.control import client
+from kioskd.errors import Reason
+from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
 from kioskd.settings import read_toml
 from kioskd.simulation.agent_pages import AgentPages
@@ -124,6 +128,17 @@ class Stand:
         await stage.wait_for(
             lambda: panel.lamps == wanted, WITHIN_S, f"the lamps do not become {wanted}"
         )
+
+    async def told(self, state: DeviceState, reason: Reason | None = None) -> None:
+        """Wait until the daemon says so of the panel."""
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            status = await client.ask_status(self._folder / "control.sock")
+            (panel,) = [one for one in status.devices if one.kind is DeviceKind.PANEL]
+            if (panel.state, panel.reason) == (state, reason):
+                return
+            assert time.monotonic() < deadline, panel
+            await asyncio.sleep(0.2)
 
     async def talk(self) -> None:
         """Call the CAF by buttons, and let the agent take the call."""
@@ -240,3 +255,29 @@ async def test_the_lamps_are_right_after_the_panel_or_the_daemon_was_gone(stand:
     await stand.press_on("service-caf")
     await stand.scene("waiting")
     await stand.lamps(BLINK, OFF)
+
+
+async def test_with_a_stuck_button_the_visit_goes_on_by_the_others(stand: Stand) -> None:
+    async def stick() -> None:
+        while True:
+            stand.press(PanelEvent.NEXT)
+            await asyncio.sleep(0.15)
+
+    stuck = asyncio.create_task(stick())
+    try:
+        await stand.told(DeviceState.DEGRADED, Reason.PROTOCOL)
+        # Its events no longer reach the screen: the focus stands, and another button acts.
+        focus = stand.screen.locator(FOCUS)
+        before = await focus.get_attribute("data-testid")
+        await asyncio.sleep(READ_S)
+        assert await focus.get_attribute("data-testid") == before
+        await stand.screen.get_by_test_id("service-caf").click()
+        await stand.scene("waiting")
+        stand.press(PanelEvent.HANG_UP)
+        await stand.scene("ended")
+    finally:
+        stuck.cancel()
+        await asyncio.wait([stuck])
+    await stand.told(DeviceState.READY)
+    await stand.press_on("back")
+    await stand.scene("choosing")
