@@ -122,6 +122,11 @@ class Decoder:
         """Tell whether as much as `lines` lines of garbage have come, newlines or not."""
         return self.garbage >= lines or self.skipped + len(self._buffer) > LINE_LIMIT
 
+    @property
+    def lost(self) -> int:
+        """How many lines' worth of garbage have come."""
+        return self.garbage + self.skipped // LINE_LIMIT
+
     def _bound(self) -> None:
         if len(self._buffer) > LINE_LIMIT:
             self.skipped += len(self._buffer)

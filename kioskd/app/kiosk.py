@@ -210,8 +210,8 @@ class Kiosk:
                 self._sound.louder(1)
             case PanelEvent.VOLUME_DOWN:
                 self._sound.louder(-1)
-            case _:
-                log.debug("panel.event", event=event.value)
+            case PanelEvent.NEXT | PanelEvent.PREVIOUS | PanelEvent.PRESS:
+                self._screen.key(screen.Key(key=event.value))
 
     # -- from the broker and the agent ---------------------------------------------
 

@@ -1,6 +1,7 @@
 """What the daemon and the screen's page say to each other over the page's WebSocket.
 
-Daemon to page: a `View` as JSON text, whole, at each change; and binary frames. Page to
+Daemon to page: a `View` as JSON text, whole, at each change; a `Key` as JSON text for each
+button pressed at the panel, after the view that was there; and binary frames. Page to
 daemon: an action as JSON text. A binary frame is 1 byte kind, 1 byte flags, 8 bytes
 big-endian timestamp in microseconds, then the data:
 
@@ -112,6 +113,13 @@ class View(_Model):
     scan: ScanView | None = None
     print: PrintView | None = None
     end: EndView | None = None
+
+
+class Key(_Model):
+    """A button of the panel: move the focus, or press what has it. The page knows what that is."""
+
+    type: Literal["key"] = "key"
+    key: Literal["next", "previous", "press"]
 
 
 class Choose(_Model):

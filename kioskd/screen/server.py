@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from kioskd.screen.messages import REMOTE_PICTURE, Action, Plain, View, parse_action
+from kioskd.screen.messages import REMOTE_PICTURE, Action, Key, Plain, View, parse_action
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ ACTION_LIMIT: Final = 4096
 PAGE_DIGITS: Final = 4
 KEY_EVERY_S: Final = 1.0
 """A key frame costs the line as much as many others: a page asks at most this often."""
+KEYS: Final = 8
+"""The panel's keys that may wait for a slow page: later ones were meant for what it shows then."""
 CLOSE_S: Final = 0.4
 """How long the pages may take to say goodbye; a stuck one is cut off."""
 _LOCAL: Final = ("127.0.0.1", "localhost")
@@ -34,18 +37,34 @@ _LOCAL: Final = ("127.0.0.1", "localhost")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _Text(NamedTuple):
+    text: str
+    is_key: bool
+
+
 @dataclass(eq=False, slots=True)
 class _Page:
-    """One connected page. Views are sent whole, so only the newest waits."""
+    """One connected page. Views are sent whole: a newer one takes the place of one that waits."""
 
     socket: web.WebSocketResponse
     request: web.Request
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    view: str | None = None
+    texts: deque[_Text] = field(default_factory=deque)
     pictures: list[bytes] = field(default_factory=list)
     backlog: int = 0
     wants_key: bool = True
     asked_at: float = float("-inf")
+
+    def put_view(self, view: str) -> None:
+        if self.texts and not self.texts[-1].is_key:
+            self.texts.pop()
+        self.texts.append(_Text(view, is_key=False))
+        self.news.set()
+
+    def put_key(self, key: str) -> None:
+        if sum(one.is_key for one in self.texts) < KEYS:
+            self.texts.append(_Text(key, is_key=True))
+            self.news.set()
 
 
 class ScreenServer:
@@ -89,8 +108,13 @@ class ScreenServer:
         """Show `view` on every page, and on those that connect later."""
         self._view = view.model_dump_json()
         for page in self._pages:
-            page.view = self._view
-            page.news.set()
+            page.put_view(self._view)
+
+    def key(self, key: Key) -> None:
+        """Hand a button of the panel to every page, after the views shown before it."""
+        text = key.model_dump_json()
+        for page in self._pages:
+            page.put_key(text)
 
     def send_picture(self, frame: bytes, *, key: bool, kind: int) -> None:
         """Send a packed picture; a page that is behind gets none until the next key frame."""
@@ -181,8 +205,9 @@ class ScreenServer:
             heartbeat=HEARTBEAT_S, max_msg_size=ACTION_LIMIT, compress=False
         )
         await socket.prepare(request)
-        page = _Page(socket, request, view=self._view)
-        page.news.set()
+        page = _Page(socket, request)
+        if self._view is not None:
+            page.put_view(self._view)
         self._pages.add(page)
         sender = asyncio.create_task(self._send(page), name="screen page")
         try:
@@ -200,9 +225,8 @@ class ScreenServer:
             while True:
                 await page.news.wait()
                 page.news.clear()
-                view, page.view = page.view, None
-                if view is not None:
-                    await page.socket.send_str(view)
+                while page.texts:
+                    await page.socket.send_str(page.texts.popleft().text)
                 pictures, page.pictures = page.pictures, []
                 for picture in pictures:
                     await page.socket.send_bytes(picture)

@@ -26,6 +26,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ack, st.integers(0, 10**9)),
 )
 
+DARK = dict.fromkeys(Lamp, LampPattern.OFF)
+FILMED = {**DARK, Lamp.CAMERA: LampPattern.ON}
+
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[PanelEmulator]:
@@ -38,6 +41,8 @@ async def emulator() -> AsyncIterator[PanelEmulator]:
 async def panel(emulator: PanelEmulator) -> AsyncIterator[SerialPanel]:
     one = SerialPanelConfig(device=emulator.device).build()
     await one.open()
+    async with asyncio.timeout(10):
+        await emulator.until(lambda: emulator.lamps == DARK)
     yield one
     await one.close()
 
@@ -52,9 +57,7 @@ async def test_events_arrive_once_each_though_repeated(
             PanelEvent.PRESS,
             PanelEvent.HANG_UP,
         ]
-        while len(emulator.acknowledged) < 3:
-            emulator.changed.clear()
-            await emulator.changed.wait()
+        await emulator.until(lambda: len(emulator.acknowledged) >= 3)
     assert emulator.acknowledged == [1, 1, 2]
 
 
@@ -74,7 +77,7 @@ async def test_a_lamp_is_set_and_a_lost_acknowledgement_repeated(
 ) -> None:
     emulator.drop_acks = 1
     await panel.set_lamp(Lamp.CAMERA, LampPattern.ON)
-    assert emulator.lamps == {Lamp.CAMERA: LampPattern.ON}
+    assert emulator.lamps == FILMED
 
 
 async def test_unplugging_is_told_to_who_waits(panel: SerialPanel, emulator: PanelEmulator) -> None:
@@ -126,9 +129,7 @@ async def test_a_restarted_panel_gets_its_lamps_again_and_counts_anew(
         emulator.write(protocol.encode(Hello(protocol.VERSION)))
         emulator.press(1, PanelEvent.NEXT)
         assert await panel.event() is PanelEvent.NEXT
-        while emulator.lamps != {Lamp.CAMERA: LampPattern.ON}:
-            emulator.changed.clear()
-            await emulator.changed.wait()
+        await emulator.until(lambda: emulator.lamps == FILMED)
 
 
 async def test_a_panel_opened_again_gets_the_lamp_that_is_wanted_by_now(
@@ -140,9 +141,7 @@ async def test_a_panel_opened_again_gets_the_lamp_that_is_wanted_by_now(
         with pytest.raises(DeviceError):
             await panel.set_lamp(Lamp.CAMERA, LampPattern.OFF)
         await panel.open()
-        while emulator.lamps != {Lamp.CAMERA: LampPattern.OFF}:
-            emulator.changed.clear()
-            await emulator.changed.wait()
+        await emulator.until(lambda: emulator.lamps == DARK)
 
 
 async def test_a_flood_of_events_is_dropped_counted_and_told(
@@ -152,9 +151,7 @@ async def test_a_flood_of_events_is_dropped_counted_and_told(
         for sequence in range(1, 101):
             emulator.press(sequence, PanelEvent.NEXT)
             await asyncio.sleep(0)
-        while panel.dropped == 0:
-            emulator.changed.clear()
-            await emulator.changed.wait()
+        await emulator.until(lambda: panel.dropped > 0)
         health = await panel.check()
     assert (health.state, health.reason) == (DeviceState.DEGRADED, Reason.PROTOCOL)
 

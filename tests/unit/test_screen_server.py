@@ -24,6 +24,7 @@ from kioskd.screen.messages import (
     REMOTE_PICTURE,
     Action,
     Choose,
+    Key,
     Plain,
     View,
     picture,
@@ -94,6 +95,26 @@ async def test_a_page_gets_the_view_at_once_and_each_later_one(kiosk: Kiosk) -> 
         async with kiosk.page() as second:
             assert await scene_of(second) == "waiting"
     await until(lambda: not kiosk.server.connected)
+
+
+async def test_keys_come_in_order_with_the_views_and_only_a_few_wait(kiosk: Kiosk) -> None:
+    kiosk.server.show(view())
+    async with kiosk.page() as page:
+        assert await scene_of(page) == "choosing"
+        # All at once, so that everything waits for the page: the newest view between two keys.
+        kiosk.server.key(Key(key="next"))
+        kiosk.server.show(view(Scene.WAITING))
+        kiosk.server.show(view(Scene.CONNECTING))
+        for _ in range(100):
+            kiosk.server.key(Key(key="press"))
+        kiosk.server.show(view(Scene.TALKING))
+        came = [json.loads(await page.receive_str(timeout=LIMIT_S)) for _ in range(3 + 7)]
+        kiosk.server.key(Key(key="previous"))
+        last = json.loads(await page.receive_str(timeout=LIMIT_S))
+    pressed = ["press"] * (subject.KEYS - 1)
+    told = [one.get("key") or one["scene"] for one in came]
+    assert told == ["next", "connecting", *pressed, "talking"]
+    assert last == {"type": "key", "key": "previous"}
 
 
 async def test_an_action_arrives_and_nonsense_is_dropped_and_logged_once(kiosk: Kiosk) -> None:

@@ -3,6 +3,7 @@
 import { clock, el, fill } from "../common/dom";
 import en from "./messages/en.json";
 import fr from "./messages/fr.json";
+import { Keys } from "./keys";
 import { drawLevels } from "./levels";
 import { morph } from "./morph";
 import { inkOn } from "./ink";
@@ -10,7 +11,7 @@ import { turnPages } from "./paper";
 import { LEVELS, Pictures } from "./pictures";
 import * as scenes from "./scenes";
 import { talking } from "./talking";
-import type { Action, Say, View } from "./view";
+import type { Action, Key, Say, View } from "./view";
 
 const MESSAGES: Record<string, Record<string, string>> = { fr, en };
 const RETRY_MS = [300, 600, 1000, 2000];
@@ -32,6 +33,7 @@ let fetched = 0;
 let pressedBefore: string | null = null;
 
 const pictures = new Pictures(() => send({ action: "keyframe" }));
+const keys = new Keys(main, header);
 
 const say: Say = (key, values) => {
   const language = view?.language ?? "fr";
@@ -50,10 +52,7 @@ function connect(): void {
   };
   socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
     if (typeof event.data === "string") {
-      view = JSON.parse(event.data) as View;
-      receivedAt = performance.now();
-      setOffline(false);
-      draw(view);
+      take(JSON.parse(event.data) as View | Key);
     } else if (new DataView(event.data).getUint8(0) === LEVELS) {
       drawLevels(event.data);
     } else {
@@ -65,6 +64,17 @@ function connect(): void {
     setOffline(true);
     setTimeout(connect, RETRY_MS[Math.min(attempt++, RETRY_MS.length - 1)]);
   };
+}
+
+function take(message: View | Key): void {
+  if (message.type === "key") {
+    keys.take(message.key);
+    return;
+  }
+  view = message;
+  receivedAt = performance.now();
+  setOffline(false);
+  draw(view);
 }
 
 /** Covers the page while the daemon is away; it is back when its first view is here. */
@@ -84,6 +94,7 @@ function draw(next: View): void {
   finish();
   tick();
   announce();
+  keys.redrawn();
 }
 
 function headerOf(next: View): Node[] {

@@ -1,8 +1,8 @@
 // Changes the page where it stands. A button that stays on the screen stays the same
 // element, so that a slow press is not lost when something beside it changes.
 
-/** What main.ts and levels.ts set by themselves. */
-const OWN = ["style", "src", "aria-valuenow"];
+/** What main.ts, levels.ts and keys.ts set by themselves. */
+const OWN = ["style", "src", "aria-valuenow", "data-focus"];
 
 /** Makes the children of `parent` like `fresh`. Children of a [data-slot] are left alone. */
 export function morph(parent: Element, fresh: Node[]): void {

@@ -56,6 +56,12 @@ export interface View {
   end: { reason: string; seconds: number; pages_sent: number; pages_printed: number } | null;
 }
 
+/** A button of the panel was pressed: keys.ts. */
+export interface Key {
+  type: "key";
+  key: "next" | "previous" | "press";
+}
+
 /** What a button does: an action for the daemon, or a turn of the pages shown here. */
 export type Action =
   | { action: "choose"; service: string }
