@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,6 +21,9 @@ OPEN_S: Final = 20.0
 """Warming a lamp up takes this long on old flatbeds."""
 STALL_S: Final = 30.0
 DOCUMENT_S: Final = 1800.0
+BUTTON_S: Final = 2.5
+FRESH_S: Final = 2.0
+"""A button that was read so lately shows that the scanner is there; a check would open it anew."""
 
 
 class SaneScannerConfig(BaseModel):
@@ -29,7 +33,8 @@ class SaneScannerConfig(BaseModel):
     was plugged in anew is found by the rest of its name.
 
     `options` are set at each scan, by their names with underscores; `config_dir` is
-    SANE_CONFIG_DIR.
+    SANE_CONFIG_DIR. `button` is the option, of type bool or int, that tells whether the
+    scanner's own scan button is down (scanimage -A lists it among the sensors).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +43,7 @@ class SaneScannerConfig(BaseModel):
     device: str = ""
     config_dir: Path | None = None
     options: dict[str, str | bool | int | float] = {}
+    button: str = ""
 
     def build(self) -> SaneScanner:
         """Make the device."""
@@ -52,6 +58,7 @@ class SaneScanner(Scanner):
         self._open = False
         self._scanning = False
         self._name: str | None = None  # what was opened last, and worked since
+        self._button_read = -math.inf
         self._looking: asyncio.Task[Any] | None = None
         self._worker = DeviceWorker(
             "scanner",
@@ -60,6 +67,7 @@ class SaneScanner(Scanner):
                 "device": config.device,
                 "config_dir": str(config.config_dir) if config.config_dir else None,
                 "options": config.options,
+                "button": config.button.replace("-", "_"),
             },
         )
 
@@ -84,7 +92,8 @@ class SaneScanner(Scanner):
         It is opened at first and after each error; then its place is looked at, where
         its name tells it (see presence.py).
         """
-        if self._scanning:
+        reading = asyncio.get_running_loop().time() - self._button_read < FRESH_S
+        if self._scanning or reading:
             return DeviceHealth(DeviceState.READY)
         name, self._name = self._name, None  # an error below asks for a real opening
         if name is None or not await still_there(name, self._config.config_dir):
@@ -120,6 +129,7 @@ class SaneScanner(Scanner):
     async def close(self) -> None:
         """Close the device and end the worker."""
         self._open = False
+        self._button_read = -math.inf
         looking, self._looking = self._looking, None
         await self._worker.stop()
         if looking is not None:
@@ -128,6 +138,25 @@ class SaneScanner(Scanner):
             if not looking.cancelled():
                 looking.exception()  # it was told that the worker ended
             await self._worker.stop()
+
+    @property
+    def has_button(self) -> bool:
+        """Whether the configuration names one."""
+        return bool(self._config.button)
+
+    async def button(self) -> bool | None:
+        """Read the option that the configuration names; None where it cannot be read."""
+        if not self.has_button:
+            return None
+        if not self._open:
+            raise DeviceError(Reason.CANCELLED, "the scanner is closed")
+        try:
+            down: bool | None = await self._worker.call("button", timeout=BUTTON_S)
+        except DeviceError:
+            self._button_read, self._name = -math.inf, None
+            raise
+        self._button_read = asyncio.get_running_loop().time()
+        return down
 
     async def scan(
         self,

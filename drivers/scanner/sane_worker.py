@@ -78,7 +78,13 @@ class SaneWorker:
     """Holds one SANE device open between `open` and `close`."""
 
     def __init__(
-        self, context: Context, *, device: str, config_dir: str | None, options: dict[str, Any]
+        self,
+        context: Context,
+        *,
+        device: str,
+        config_dir: str | None,
+        options: dict[str, Any],
+        button: str,
     ) -> None:
         if config_dir is not None:
             os.environ["SANE_CONFIG_DIR"] = config_dir
@@ -87,9 +93,11 @@ class SaneWorker:
 
         self._sane = sane
         self._error: type[Exception] = _sane.error
+        self._switches = (_sane.TYPE_BOOL, _sane.TYPE_INT)
         self._context = context
         self._name = device
         self._options = options
+        self._button = button
         self._device: Any = None
         self._opened = ""
         self._cancelling = threading.Lock()
@@ -132,6 +140,20 @@ class SaneWorker:
         if device is not None:
             with contextlib.suppress(self._error):
                 device.close()
+
+    def button(self) -> bool | None:
+        """Tell whether the button's option is set; None where it cannot be read.
+
+        Raises DeviceError when the device cannot be opened.
+        """
+        self.open()  # a worker may be a new one
+        option = self._device.opt.get(self._button)
+        if option is None or option.type not in self._switches or not option.is_active():
+            return None
+        try:
+            return bool(getattr(self._device, self._button))
+        except self._error:
+            return None
 
     def scan(self, source: str, mode: str, dpi: int, folder: str) -> None:
         """Scan one document; each page is told as progress {"page": [...]} once its file is."""

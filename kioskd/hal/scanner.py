@@ -68,6 +68,18 @@ class Scanner(Device):
 
     kind: ClassVar[DeviceKind] = DeviceKind.SCANNER
 
+    @property
+    def has_button(self) -> bool:
+        """False where `button` need not be asked, and nothing opened for its sake."""
+        return False
+
+    async def button(self) -> bool | None:
+        """Tell whether the scanner's own scan button is down; None where that cannot be told.
+
+        The scanner is open, and no scan runs. Raises DeviceError.
+        """
+        return None
+
     @abstractmethod
     def scan(
         self,

@@ -250,6 +250,45 @@ async def test_cancelling_leaves_no_file_and_a_usable_scanner(rig: Rig, folder: 
         check_whole(page, "RGB")
 
 
+async def test_the_button_is_read_as_it_is(real: RealRig, folder: Path) -> None:
+    """No option of SANE's test backend moves by itself: one that a scan sets stands for it."""
+    config = SaneScannerConfig(
+        config_dir=real.config_dir, options={"read_limit": True}, button="read-limit"
+    )
+    scanner = config.build()
+    assert scanner.has_button
+    with pytest.raises(DeviceError):
+        await scanner.button()
+    async with scanner:
+        assert await scanner.button() is False
+        assert await scanner.button() is False
+        assert len(await scan(scanner, QUICK, folder)) == 1
+        assert await scanner.button() is True
+        worker = scanner.worker_pid
+        assert (await scanner.check()).state is DeviceState.READY
+        assert await scanner.button() is True  # the check has not opened it anew
+        assert scanner.worker_pid == worker
+
+
+@pytest.mark.parametrize(
+    ("button", "down"),
+    [("", None), ("lid", None), ("bool-soft-detect", None), ("source", None), ("ppl-loss", False)],
+)
+async def test_what_is_no_button_is_none(real: RealRig, button: str, down: bool | None) -> None:
+    async with SaneScannerConfig(config_dir=real.config_dir, button=button).build() as scanner:
+        assert await scanner.button() is down
+        assert scanner.has_button is bool(button)
+
+
+async def test_the_fake_s_button() -> None:
+    async with FakeScannerConfig().build() as scanner:
+        assert await scanner.button() is None
+    async with FakeScannerConfig(button=True).build() as scanner:
+        assert await scanner.button() is False
+        scanner.pressed = True
+        assert await scanner.button() is True
+
+
 async def test_two_scans_at_a_time_are_refused(rig: Rig, folder: Path) -> None:
     async with rig.make(slow=True) as scanner:
         run = await begin(scanner, rig, folder)

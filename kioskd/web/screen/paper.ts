@@ -79,7 +79,7 @@ function scanPanel(scan: ScanView, say: Say): HTMLElement {
       return make(
         scan.requested_by_agent ? "scan-asking-agent" : "scan-asking-own",
         emblem("lay-down", "calm"),
-        text("how", say("scan-how")),
+        text("how", say(scan.button ? "scan-how-button" : "scan-how")),
         row(press("scan-start", "scan-start", "go", "scan"), decline("no")),
       );
     case "scanning":
