@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import pytest
 from PIL import Image
 
 from drivers.scanner.fake import FakeScanner, FakeScannerConfig
 from drivers.scanner.none import NoScannerConfig
 from drivers.scanner.sane_scanner import SaneScanner, SaneScannerConfig
-from drivers.scanner.sane_worker import reason_of
+from drivers.scanner.sane_worker import MEMORY_BYTES, PAGE_BYTES, reason_of
 from kioskd.errors import DeviceAbsent, DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceState
 from kioskd.hal.scanner import (
@@ -332,6 +334,69 @@ async def test_a_worker_killed_during_a_scan(real: RealRig, folder: Path) -> Non
         assert caught.value.reason is Reason.CRASHED
         assert files(folder) == []
         assert len(await scan(scanner, QUICK, folder)) == 1
+
+
+async def test_without_memory_the_worker_says_so_and_lives(real: RealRig, folder: Path) -> None:
+    settings = ScanSettings(ScanSource.FLATBED, dpi=300)
+    async with real.make() as scanner:
+        worker = scanner.worker_pid
+        assert worker is not None
+        limit = resource.prlimit(worker, resource.RLIMIT_AS)
+        assert max(limit) == MEMORY_BYTES
+        little = psutil.Process(worker).memory_info().vms + (8 << 20)
+        resource.prlimit(worker, resource.RLIMIT_AS, (little, MEMORY_BYTES))
+        with pytest.raises(DeviceError) as caught:
+            await scan(scanner, settings, folder)
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+        assert files(folder) == []
+        resource.prlimit(worker, resource.RLIMIT_AS, limit)
+        assert len(await scan(scanner, settings, folder)) == 1
+        assert scanner.worker_pid == worker
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resolution": 1200.0},  # 418 MB, known beforehand
+        {"resolution": 1200.0, "hand_scanner": True},  # 218 MB, which nobody knows beforehand
+    ],
+)
+async def test_a_page_that_is_too_large_is_refused(
+    real: RealRig, folder: Path, options: dict[str, str | bool | int | float]
+) -> None:
+    scanner = SaneScannerConfig(config_dir=real.config_dir, options=options).build()
+    async with scanner:
+        with pytest.raises(DeviceError) as caught:
+            await scan(scanner, QUICK, folder)
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+        assert files(folder) == []
+        worker = scanner.worker_pid
+        assert worker is not None
+        assert peak_memory(worker) < 3 * PAGE_BYTES
+
+
+def peak_memory(pid: int) -> int:
+    """Return the most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(peak) << 10
+
+
+async def test_the_largest_page_in_colour_has_room(real: RealRig, folder: Path) -> None:
+    async with real.make() as scanner:
+        [page] = await scan(scanner, ScanSettings(ScanSource.FLATBED, dpi=600), folder)
+    assert page.dpi == 600
+    assert page.width == pytest.approx(4960, rel=0.02)
+    check_whole(page, "RGB")
+
+
+async def test_lines_that_are_filled_up_are_refused(real: RealRig, folder: Path) -> None:
+    config = SaneScannerConfig(config_dir=real.config_dir, options={"ppl_loss": 8})
+    async with config.build() as scanner:
+        with pytest.raises(DeviceError) as caught:
+            await scan(scanner, QUICK, folder)
+    assert caught.value.reason is Reason.UNSUPPORTED
+    assert files(folder) == []
 
 
 async def test_check_does_not_disturb_a_scan(real: RealRig, folder: Path) -> None:
