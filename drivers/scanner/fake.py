@@ -14,6 +14,8 @@ from drivers.scanner.pages import A4_MM, page_path, write_page
 from kioskd.errors import DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.scanner import (
+    FIRST_LINE_S,
+    NEXT_LINE_S,
     ScanMode,
     ScannedPage,
     Scanner,
@@ -24,7 +26,6 @@ from kioskd.hal.scanner import (
 from kioskd.hal.simulated import Simulated
 
 ANSWER_S: Final = 2.0
-STALL_S: Final = 30.0
 STEPS: Final = 4
 MM_PER_INCH: Final = 25.4
 
@@ -136,7 +137,7 @@ class FakeScanner(Simulated, Scanner):
             on_progress(ScanProgress(number, 0.0, warming_up=True))
         self.cold = False
         for step in range(STEPS):
-            await self._pass(STALL_S)
+            await self._pass(NEXT_LINE_S if step else FIRST_LINE_S)
             if on_progress is not None:
                 on_progress(ScanProgress(number, step / STEPS))
         path = page_path(folder, number)

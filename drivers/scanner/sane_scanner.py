@@ -8,18 +8,24 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.scanner.presence import still_there
 from kioskd.errors import DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
-from kioskd.hal.scanner import ScannedPage, Scanner, ScanProgress, ScanSettings
+from kioskd.hal.scanner import (
+    FIRST_LINE_S,
+    NEXT_LINE_S,
+    ScannedPage,
+    Scanner,
+    ScanProgress,
+    ScanSettings,
+)
 from kioskd.runtime.worker import DeviceWorker
 
 CHECK_S: Final = 2.8
 OPEN_S: Final = 20.0
 """Warming a lamp up takes this long on old flatbeds."""
-STALL_S: Final = 30.0
 DOCUMENT_S: Final = 1800.0
 BUTTON_S: Final = 2.5
 FRESH_S: Final = 2.0
@@ -35,6 +41,9 @@ class SaneScannerConfig(BaseModel):
     `options` are set at each scan, by their names with underscores; `config_dir` is
     SANE_CONFIG_DIR. `button` is the option, of type bool or int, that tells whether the
     scanner's own scan button is down (scanimage -A lists it among the sensors).
+
+    A scan is given up when a page's first line has not come after `first_line_s` seconds
+    (a lamp that warms up counts as progress), or a next one after `next_line_s`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +53,8 @@ class SaneScannerConfig(BaseModel):
     config_dir: Path | None = None
     options: dict[str, str | bool | int | float] = {}
     button: str = ""
+    first_line_s: float = Field(FIRST_LINE_S, gt=0)
+    next_line_s: float = Field(NEXT_LINE_S, gt=0)
 
     def build(self) -> SaneScanner:
         """Make the device."""
@@ -209,7 +220,7 @@ class SaneScanner(Scanner):
             await self._worker.call(
                 "scan",
                 timeout=DOCUMENT_S,
-                stall=STALL_S,
+                stall=self._stall,
                 on_progress=moved,
                 source=settings.source.value,
                 mode=settings.mode.value,
@@ -221,6 +232,10 @@ class SaneScanner(Scanner):
             raise
         finally:
             pages.put_nowait(None)
+
+    def _stall(self, progress: Any) -> float:
+        moves = progress is not None and "moved" in progress
+        return self._config.next_line_s if moves else self._config.first_line_s
 
 
 def _drop_unwanted(folder: Path, pages: asyncio.Queue[ScannedPage | None]) -> None:
