@@ -57,6 +57,9 @@ class Cards:
         self.server.show(self._view(scan))
         await expect(panel).to_have_attribute("data-stage", scan_stage.value)
         assert not await panel.evaluate(OVERFLOWS), (scan_stage, reason, pages)
+        for picture in await panel.locator("img").all():
+            await expect(picture).not_to_have_js_property("naturalWidth", 0)
+            assert await picture.evaluate("one => one.clientHeight >= 150"), (reason, pages)
         name = f"{self.size}-scan-{scan_stage}-{reason or 'well'}-{pages}-{self.language}"
         await self.page.screenshot(path=stage.ARTEFACTS / f"{name}.png")
         return await panel.inner_text()
