@@ -1,4 +1,4 @@
-"""The scanner's own button at a whole kiosk: what it starts, and what the screen says of it."""
+"""The scanner's own button: as drivers read it, and what it does at a whole kiosk."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from drivers.scanner.fake import FakeScanner
+from drivers.scanner.fake import FakeScanner, FakeScannerConfig
+from drivers.scanner.sane_scanner import SaneScannerConfig
 from kioskd.app.demo import CONFIG
 from kioskd.app.kiosk import Kiosk
 from kioskd.app.run import broker_address, build_devices
 from kioskd.documents.spool import Spool
-from kioskd.errors import DeviceBusy
+from kioskd.errors import DeviceBusy, DeviceError
 from kioskd.hal.device import DeviceState
 from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.watchdog import Watchdog
@@ -24,8 +25,63 @@ from kioskd.settings import read_toml, validate
 from kioskd.visit import events as ev
 from kioskd.visit.state import Visit
 from kioskd.visit.words import ScanStage, Scene
+from tests.contract.scanner_rig import (
+    QUICK,
+    WITHIN_S,
+    RealRig,
+    scan,
+)
 
-WITHIN_S = 20.0
+
+@pytest.fixture
+def real(tmp_path: Path) -> RealRig:
+    return RealRig.made(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    return folder
+
+
+async def test_the_button_is_read_as_it_is(real: RealRig, folder: Path) -> None:
+    """No option of SANE's test backend moves by itself: one that a scan sets stands for it."""
+    config = SaneScannerConfig(
+        config_dir=real.config_dir, options={"read_limit": True}, button="read-limit"
+    )
+    scanner = config.build()
+    assert scanner.has_button
+    with pytest.raises(DeviceError):
+        await scanner.button()
+    async with scanner:
+        assert await scanner.button() is False
+        assert await scanner.button() is False
+        assert len(await scan(scanner, QUICK, folder)) == 1
+        assert await scanner.button() is True
+        worker = scanner.worker_pid
+        assert (await scanner.check()).state is DeviceState.READY
+        assert await scanner.button() is True  # the check has not opened it anew
+        assert scanner.worker_pid == worker
+
+
+@pytest.mark.parametrize(
+    ("button", "down"),
+    [("", None), ("lid", None), ("bool-soft-detect", None), ("source", None), ("ppl-loss", False)],
+)
+async def test_what_is_no_button_is_none(real: RealRig, button: str, down: bool | None) -> None:
+    async with SaneScannerConfig(config_dir=real.config_dir, button=button).build() as scanner:
+        assert await scanner.button() is down
+        assert scanner.has_button is bool(button)
+
+
+async def test_the_fake_s_button() -> None:
+    async with FakeScannerConfig().build() as scanner:
+        assert await scanner.button() is None
+    async with FakeScannerConfig(button=True).build() as scanner:
+        assert await scanner.button() is False
+        scanner.pressed = True
+        assert await scanner.button() is True
 
 
 class Screen(ScreenServer):

@@ -4,88 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
-import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import psutil
 import pytest
-from PIL import Image
 
-from drivers.scanner.fake import FakeScanner, FakeScannerConfig
+from drivers.scanner.fake import FakeScannerConfig
 from drivers.scanner.none import NoScannerConfig
-from drivers.scanner.sane_scanner import SaneScanner, SaneScannerConfig
-from drivers.scanner.sane_worker import MEMORY_BYTES, PAGE_BYTES, reason_of
+from drivers.scanner.sane_scanner import SaneScannerConfig
+from drivers.scanner.sane_worker import reason_of
 from kioskd.errors import DeviceAbsent, DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceState
 from kioskd.hal.scanner import (
     ScanMode,
-    ScannedPage,
     Scanner,
     ScanProgress,
     ScanSettings,
     ScanSource,
 )
 from kioskd.simulation.escl import NetworkScanner
-from kioskd.simulation.sane import write_sane_config
-
-WITHIN_S = 20.0
-FEEDER_PAGES = 10  # what SANE's test backend has in its feeder
-QUICK = ScanSettings(source=ScanSource.FLATBED, dpi=75)
-FEEDER = ScanSettings(source=ScanSource.FEEDER, dpi=75)
-A_LINE_US = 5_000
-
-
-class Rig(Protocol):
-    def make(self, *, slow: bool = False) -> Scanner: ...
-
-    def pause(self) -> None: ...
-
-    def go_on(self) -> None: ...
-
-
-@dataclass
-class RealRig:
-    config_dir: Path
-
-    def make(self, *, slow: bool = False, device: str = "") -> SaneScanner:
-        options: dict[str, str | bool | int | float] = {}
-        if slow:
-            options = {"read_delay": True, "read_delay_duration": A_LINE_US}
-        return SaneScannerConfig(device=device, config_dir=self.config_dir, options=options).build()
-
-    def pause(self) -> None:
-        """It is slow enough."""
-
-    def go_on(self) -> None:
-        """It never stopped."""
-
-
-@dataclass
-class FakeRig:
-    made: list[FakeScanner] = field(default_factory=list)
-
-    def make(self, *, slow: bool = False) -> FakeScanner:
-        self.made.append(FakeScannerConfig(feeder_pages=FEEDER_PAGES).build())
-        return self.made[-1]
-
-    def pause(self) -> None:
-        self.made[-1].hold()
-
-    def go_on(self) -> None:
-        self.made[-1].release()
+from tests.contract.scanner_rig import (
+    FEEDER,
+    FEEDER_PAGES,
+    QUICK,
+    WITHIN_S,
+    FakeRig,
+    RealRig,
+    Rig,
+    begin,
+    check_whole,
+    files,
+    scan,
+)
 
 
 @pytest.fixture
 def real(tmp_path: Path) -> RealRig:
-    folder = tmp_path / "sane"
-    folder.mkdir()
-    return RealRig(write_sane_config(folder))
+    return RealRig.made(tmp_path)
 
 
 @pytest.fixture(params=["sane", "fake"])
@@ -127,56 +86,6 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "pages"
     folder.mkdir()
     return folder
-
-
-async def scan(
-    scanner: Scanner,
-    settings: ScanSettings,
-    folder: Path,
-    on_progress: Callable[[ScanProgress], None] | None = None,
-) -> list[ScannedPage]:
-    async with (
-        asyncio.timeout(WITHIN_S),
-        aclosing(scanner.scan(settings, folder, on_progress)) as pages,
-    ):
-        return [page async for page in pages]
-
-
-@dataclass
-class Midway:
-    """A scan that has begun its first page and has far to go."""
-
-    pages: AsyncGenerator[ScannedPage, None]
-    first: asyncio.Task[ScannedPage]
-
-
-async def begin(scanner: Scanner, rig: Rig, folder: Path) -> Midway:
-    begun = asyncio.Event()
-
-    def moved(_: ScanProgress) -> None:
-        if not begun.is_set():
-            rig.pause()
-        begun.set()
-
-    pages = scanner.scan(QUICK, folder, moved)
-    first = asyncio.ensure_future(anext(pages))
-    async with asyncio.timeout(WITHIN_S):
-        await begun.wait()
-    return Midway(pages, first)
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
-
-
-def check_whole(page: ScannedPage, mode: str) -> None:
-    with Image.open(page.path) as picture:
-        picture.load()
-        assert picture.format == "JPEG"
-        assert picture.size == (page.width, page.height)
-        assert picture.mode == mode
-        assert picture.info["dpi"] == (page.dpi, page.dpi)
-    assert stat.S_IMODE(page.path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("mode", list(ScanMode))
@@ -241,7 +150,7 @@ async def test_the_fake_fails_as_told(folder: Path) -> None:
 
 async def test_cancelling_leaves_no_file_and_a_usable_scanner(rig: Rig, folder: Path) -> None:
     async with rig.make(slow=True) as scanner:
-        run = await begin(scanner, rig, folder)
+        run = await begin(scanner, folder, rig.pause)
         run.first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run.first
@@ -252,48 +161,9 @@ async def test_cancelling_leaves_no_file_and_a_usable_scanner(rig: Rig, folder: 
         check_whole(page, "RGB")
 
 
-async def test_the_button_is_read_as_it_is(real: RealRig, folder: Path) -> None:
-    """No option of SANE's test backend moves by itself: one that a scan sets stands for it."""
-    config = SaneScannerConfig(
-        config_dir=real.config_dir, options={"read_limit": True}, button="read-limit"
-    )
-    scanner = config.build()
-    assert scanner.has_button
-    with pytest.raises(DeviceError):
-        await scanner.button()
-    async with scanner:
-        assert await scanner.button() is False
-        assert await scanner.button() is False
-        assert len(await scan(scanner, QUICK, folder)) == 1
-        assert await scanner.button() is True
-        worker = scanner.worker_pid
-        assert (await scanner.check()).state is DeviceState.READY
-        assert await scanner.button() is True  # the check has not opened it anew
-        assert scanner.worker_pid == worker
-
-
-@pytest.mark.parametrize(
-    ("button", "down"),
-    [("", None), ("lid", None), ("bool-soft-detect", None), ("source", None), ("ppl-loss", False)],
-)
-async def test_what_is_no_button_is_none(real: RealRig, button: str, down: bool | None) -> None:
-    async with SaneScannerConfig(config_dir=real.config_dir, button=button).build() as scanner:
-        assert await scanner.button() is down
-        assert scanner.has_button is bool(button)
-
-
-async def test_the_fake_s_button() -> None:
-    async with FakeScannerConfig().build() as scanner:
-        assert await scanner.button() is None
-    async with FakeScannerConfig(button=True).build() as scanner:
-        assert await scanner.button() is False
-        scanner.pressed = True
-        assert await scanner.button() is True
-
-
 async def test_two_scans_at_a_time_are_refused(rig: Rig, folder: Path) -> None:
     async with rig.make(slow=True) as scanner:
-        run = await begin(scanner, rig, folder)
+        run = await begin(scanner, folder, rig.pause)
         with pytest.raises(DeviceBusy):
             await scan(scanner, QUICK, folder)
         assert not run.first.done()
@@ -326,7 +196,7 @@ async def test_opens_and_closes_twice(rig: Rig, folder: Path) -> None:
 
 async def test_a_worker_killed_during_a_scan(real: RealRig, folder: Path) -> None:
     async with real.make(slow=True) as scanner:
-        run = await begin(scanner, real, folder)
+        run = await begin(scanner, folder, real.pause)
         assert scanner.worker_pid is not None
         os.kill(scanner.worker_pid, signal.SIGKILL)
         with pytest.raises(DeviceError) as caught:
@@ -336,72 +206,9 @@ async def test_a_worker_killed_during_a_scan(real: RealRig, folder: Path) -> Non
         assert len(await scan(scanner, QUICK, folder)) == 1
 
 
-async def test_without_memory_the_worker_says_so_and_lives(real: RealRig, folder: Path) -> None:
-    settings = ScanSettings(ScanSource.FLATBED, dpi=300)
-    async with real.make() as scanner:
-        worker = scanner.worker_pid
-        assert worker is not None
-        limit = resource.prlimit(worker, resource.RLIMIT_AS)
-        assert max(limit) == MEMORY_BYTES
-        little = psutil.Process(worker).memory_info().vms + (8 << 20)
-        resource.prlimit(worker, resource.RLIMIT_AS, (little, MEMORY_BYTES))
-        with pytest.raises(DeviceError) as caught:
-            await scan(scanner, settings, folder)
-        assert caught.value.reason is Reason.OUT_OF_MEMORY
-        assert files(folder) == []
-        resource.prlimit(worker, resource.RLIMIT_AS, limit)
-        assert len(await scan(scanner, settings, folder)) == 1
-        assert scanner.worker_pid == worker
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"resolution": 1200.0},  # 418 MB, known beforehand
-        {"resolution": 1200.0, "hand_scanner": True},  # 218 MB, which nobody knows beforehand
-    ],
-)
-async def test_a_page_that_is_too_large_is_refused(
-    real: RealRig, folder: Path, options: dict[str, str | bool | int | float]
-) -> None:
-    scanner = SaneScannerConfig(config_dir=real.config_dir, options=options).build()
-    async with scanner:
-        with pytest.raises(DeviceError) as caught:
-            await scan(scanner, QUICK, folder)
-        assert caught.value.reason is Reason.OUT_OF_MEMORY
-        assert files(folder) == []
-        worker = scanner.worker_pid
-        assert worker is not None
-        assert peak_memory(worker) < 3 * PAGE_BYTES
-
-
-def peak_memory(pid: int) -> int:
-    """Return the most memory that a process has had, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(peak) << 10
-
-
-async def test_the_largest_page_in_colour_has_room(real: RealRig, folder: Path) -> None:
-    async with real.make() as scanner:
-        [page] = await scan(scanner, ScanSettings(ScanSource.FLATBED, dpi=600), folder)
-    assert page.dpi == 600
-    assert page.width == pytest.approx(4960, rel=0.02)
-    check_whole(page, "RGB")
-
-
-async def test_lines_that_are_filled_up_are_refused(real: RealRig, folder: Path) -> None:
-    config = SaneScannerConfig(config_dir=real.config_dir, options={"ppl_loss": 8})
-    async with config.build() as scanner:
-        with pytest.raises(DeviceError) as caught:
-            await scan(scanner, QUICK, folder)
-    assert caught.value.reason is Reason.UNSUPPORTED
-    assert files(folder) == []
-
-
 async def test_check_does_not_disturb_a_scan(real: RealRig, folder: Path) -> None:
     async with real.make(slow=True) as scanner:
-        run = await begin(scanner, real, folder)
+        run = await begin(scanner, folder, real.pause)
         async with aclosing(run.pages), asyncio.timeout(WITHIN_S):
             assert (await scanner.check()).state is DeviceState.READY
             assert not run.first.done()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,12 @@ import pytest
 from drivers.scanner.sane_scanner import SaneScanner, SaneScannerConfig
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceState
-from kioskd.hal.scanner import ScannedPage, ScanProgress, ScanSettings, ScanSource
 from kioskd.runtime.supervisor import Supervised
 from tests.contract.saned import Saned
+from tests.contract.scanner_rig import QUICK, WITHIN_S, begin, files, scan
 
-WITHIN_S = 30.0
 TOLD_WITHIN_S = 15.0  # the promise is 5 s; a test machine may be slow
 STALL_S = 1.5
-FLATBED = ScanSettings(ScanSource.FLATBED, dpi=75)
 SLOW: dict[str, str | bool | int | float] = {"read_delay": True, "read_delay_duration": 20_000}
 
 
@@ -46,39 +42,9 @@ def make(saned: Saned, *, slow: bool = False) -> SaneScanner:
     ).build()
 
 
-@dataclass
-class Midway:
-    """A scan that has begun its first page and has far to go."""
-
-    pages: AsyncGenerator[ScannedPage, None]
-    first: asyncio.Task[ScannedPage]
-
-
-async def begin(scanner: SaneScanner, folder: Path) -> Midway:
-    begun = asyncio.Event()
-
-    def moved(_: ScanProgress) -> None:
-        begun.set()
-
-    pages = scanner.scan(FLATBED, folder, moved)
-    first = asyncio.ensure_future(anext(pages))
-    async with asyncio.timeout(WITHIN_S):
-        await begun.wait()
-    return Midway(pages, first)
-
-
-async def scan(scanner: SaneScanner, folder: Path) -> list[ScannedPage]:
-    async with asyncio.timeout(WITHIN_S), aclosing(scanner.scan(FLATBED, folder)) as pages:
-        return [page async for page in pages]
-
-
-def files(folder: Path) -> list[Path]:
-    return list(folder.iterdir())
-
-
 async def test_killed_in_a_page(saned: Saned, folder: Path) -> None:
     async with make(saned, slow=True) as scanner:
-        run = await begin(scanner, folder)
+        run = await begin(scanner, folder, lambda: None)
         await saned.kill()
         with pytest.raises(DeviceError) as caught:
             async with asyncio.timeout(WITHIN_S):
@@ -86,12 +52,12 @@ async def test_killed_in_a_page(saned: Saned, folder: Path) -> None:
         assert caught.value.reason in (Reason.IO_ERROR, Reason.NO_ANSWER)
         assert files(folder) == []
         await saned.start()
-        assert len(await scan(scanner, folder)) == 1
+        assert len(await scan(scanner, QUICK, folder)) == 1
 
 
 async def test_stopped_in_a_page(saned: Saned, folder: Path) -> None:
     async with make(saned, slow=True) as scanner:
-        run = await begin(scanner, folder)
+        run = await begin(scanner, folder, lambda: None)
         saned.stop()
         with pytest.raises(DeviceError) as caught:
             async with asyncio.timeout(WITHIN_S):
@@ -99,7 +65,7 @@ async def test_stopped_in_a_page(saned: Saned, folder: Path) -> None:
         assert caught.value.reason is Reason.NO_ANSWER
         assert files(folder) == []
         saned.go_on()
-        assert len(await scan(scanner, folder)) == 1
+        assert len(await scan(scanner, QUICK, folder)) == 1
 
 
 async def test_stopped_at_rest(saned: Saned, folder: Path) -> None:
@@ -120,6 +86,6 @@ async def test_stopped_at_rest(saned: Saned, folder: Path) -> None:
     saned.go_on()
     await until(DeviceState.READY)
     async with supervised.lease() as scanner:
-        assert len(await scan(scanner, folder)) == 1
+        assert len(await scan(scanner, QUICK, folder)) == 1
     run.cancel()
     await asyncio.wait([run])
