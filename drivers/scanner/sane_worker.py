@@ -109,7 +109,9 @@ class SaneWorker:
         self._button = button
         self._device: Any = None
         self._opened = ""
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MEMORY_BYTES)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         self._cancelling = threading.Lock()
         sane.init()
 
@@ -323,8 +325,8 @@ class SaneWorker:
             nonlocal told, too_long
             # An exception in here would crash the process.
             with contextlib.suppress(Exception):
-                if lines <= 0 and not too_long and line * width * samples > PAGE_BYTES:
-                    too_long = True  # a length that nobody knows, or a feeder that feeds on
+                if not too_long and line * width * samples > PAGE_BYTES:
+                    too_long = True  # more than was told, or a length that nobody knows
                     self._cancel()
                 now = time.monotonic()
                 if now - told >= REPORT_EVERY_S and not self._context.cancelled:
