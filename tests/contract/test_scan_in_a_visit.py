@@ -245,3 +245,18 @@ async def test_the_button_of_a_sane_device_on_the_way_to_a_scan(
     talk.scanning.follow(None)
     await talk.until(lambda: not talk.scanning.button_heard)
     await scanner.close()
+
+
+async def test_a_press_while_the_button_s_device_is_being_opened(
+    tmp_path: Path, spool: Spool
+) -> None:
+    write_sane_config(tmp_path)
+    scanner = SaneScannerConfig(config_dir=tmp_path, button="read-limit").build()
+    talk = Talk(scanner, spool)
+    await asyncio.sleep(0)  # the listener begins
+    await talk.press_scan()
+    assert (talk.scan.stage, len(talk.scan.pages)) == (ScanStage.PREVIEW, 10)
+    await talk.until(lambda: talk.scanning.button_heard)
+    talk.scanning.follow(None)
+    await talk.until(lambda: not talk.scanning.button_heard)
+    await scanner.close()
