@@ -14,6 +14,8 @@ from drivers.scanner.pages import A4_MM, page_path, write_page
 from kioskd.errors import DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.scanner import (
+    FIRST_LINE_S,
+    NEXT_LINE_S,
     ScanMode,
     ScannedPage,
     Scanner,
@@ -24,35 +26,42 @@ from kioskd.hal.scanner import (
 from kioskd.hal.simulated import Simulated
 
 ANSWER_S: Final = 2.0
-STALL_S: Final = 30.0
 STEPS: Final = 4
 MM_PER_INCH: Final = 25.4
 
 
 class FakeScannerConfig(BaseModel):
-    """A flatbed and a feeder with `feeder_pages` pages in it at the start."""
+    """A flatbed and a feeder with `feeder_pages` pages in it at the start.
+
+    `button` says whether the scanner has a button of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     driver: Literal["fake"] = "fake"
     feeder_pages: int = Field(0, ge=0, le=50)
+    button: bool = False
 
     def build(self) -> FakeScanner:
         """Make the device."""
-        return FakeScanner(self.feeder_pages)
+        return FakeScanner(self.feeder_pages, button=self.button)
 
 
 class FakeScanner(Simulated, Scanner):
     """Draws numbered pages. `jam_after` pages of the feeder, when set, the paper jams.
 
-    `cold` makes the lamp warm up before the next page.
+    `cold` makes the lamp warm up before the next page; `pressed` is its button,
+    `button_reads` how often it was looked at.
     """
 
-    def __init__(self, feeder_pages: int) -> None:
+    def __init__(self, feeder_pages: int, *, button: bool = False) -> None:
         super().__init__()
         self.feeder_pages = feeder_pages
         self.jam_after: int | None = None
         self.cold = False
+        self.pressed = False
+        self.button_reads = 0
+        self._has_button = button
         self._open = False
         self._scanning = False
 
@@ -74,6 +83,19 @@ class FakeScanner(Simulated, Scanner):
     async def close(self) -> None:
         """Release the scanner."""
         self._open = False
+
+    @property
+    def has_button(self) -> bool:
+        """Whether it was made with one."""
+        return self._has_button
+
+    async def button(self) -> bool | None:
+        """Tell whether `pressed` is set; None where it has no button."""
+        await self._pass(ANSWER_S)
+        if not self._open:
+            raise DeviceError(Reason.CANCELLED, "the scanner is closed")
+        self.button_reads += 1
+        return self.pressed if self._has_button else None
 
     async def scan(
         self,
@@ -115,7 +137,7 @@ class FakeScanner(Simulated, Scanner):
             on_progress(ScanProgress(number, 0.0, warming_up=True))
         self.cold = False
         for step in range(STEPS):
-            await self._pass(STALL_S)
+            await self._pass(NEXT_LINE_S if step else FIRST_LINE_S)
             if on_progress is not None:
                 on_progress(ScanProgress(number, step / STEPS))
         path = page_path(folder, number)

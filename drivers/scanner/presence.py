@@ -49,8 +49,10 @@ def escl_url(name: str, config_dir: Path | None) -> str | None:
 async def still_there(name: str, config_dir: Path | None, usb: Path = USB) -> bool:
     """Tell whether the place of `name` could be looked at; if so, the device is there.
 
-    False: only opening it tells. Raises DeviceAbsent UNPLUGGED (USB), NOT_FOUND (nothing
-    listens there), DeviceError NO_ANSWER (silence for ANSWER_S seconds).
+    False: only opening it tells; so it is where an HTTP error comes, from a scanner that is
+    broken, that does not like the question, or from what is no scanner. Raises DeviceAbsent
+    UNPLUGGED (USB), NOT_FOUND (nothing listens there), DeviceError NO_ANSWER (silence for
+    ANSWER_S seconds).
     """
     if (node := usb_node(name, usb)) is not None:
         if not node.exists():
@@ -66,8 +68,8 @@ async def still_there(name: str, config_dir: Path | None, usb: Path = USB) -> bo
             session.get(f"{url.rstrip('/')}/ScannerStatus", ssl=False) as answer,
         ):
             await answer.read()
+            return answer.ok
     except TimeoutError:
         raise DeviceError(Reason.NO_ANSWER, url) from None
     except aiohttp.ClientError as error:
         raise DeviceAbsent(Reason.NOT_FOUND, str(error)) from None
-    return True

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.scanner.presence import still_there
 from kioskd.errors import DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
-from kioskd.hal.scanner import ScannedPage, Scanner, ScanProgress, ScanSettings
+from kioskd.hal.scanner import (
+    FIRST_LINE_S,
+    NEXT_LINE_S,
+    ScannedPage,
+    Scanner,
+    ScanProgress,
+    ScanSettings,
+)
 from kioskd.runtime.worker import DeviceWorker
 
 CHECK_S: Final = 2.8
 OPEN_S: Final = 20.0
 """Warming a lamp up takes this long on old flatbeds."""
-STALL_S: Final = 30.0
 DOCUMENT_S: Final = 1800.0
+BUTTON_S: Final = 2.5
+FRESH_S: Final = 2.0
+"""A button that was read so lately shows that the scanner is there; a check would open it anew."""
 
 
 class SaneScannerConfig(BaseModel):
@@ -29,7 +39,11 @@ class SaneScannerConfig(BaseModel):
     was plugged in anew is found by the rest of its name.
 
     `options` are set at each scan, by their names with underscores; `config_dir` is
-    SANE_CONFIG_DIR.
+    SANE_CONFIG_DIR. `button` is the option, of type bool or int, that tells whether the
+    scanner's own scan button is down (scanimage -A lists it among the sensors).
+
+    A scan is given up when a page's first line has not come after `first_line_s` seconds
+    (a lamp that warms up counts as progress), or a next one after `next_line_s`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +52,9 @@ class SaneScannerConfig(BaseModel):
     device: str = ""
     config_dir: Path | None = None
     options: dict[str, str | bool | int | float] = {}
+    button: str = ""
+    first_line_s: float = Field(FIRST_LINE_S, gt=0)
+    next_line_s: float = Field(NEXT_LINE_S, gt=0)
 
     def build(self) -> SaneScanner:
         """Make the device."""
@@ -52,6 +69,7 @@ class SaneScanner(Scanner):
         self._open = False
         self._scanning = False
         self._name: str | None = None  # what was opened last, and worked since
+        self._button_read = -math.inf
         self._looking: asyncio.Task[Any] | None = None
         self._worker = DeviceWorker(
             "scanner",
@@ -60,6 +78,7 @@ class SaneScanner(Scanner):
                 "device": config.device,
                 "config_dir": str(config.config_dir) if config.config_dir else None,
                 "options": config.options,
+                "button": config.button.replace("-", "_"),
             },
         )
 
@@ -84,7 +103,8 @@ class SaneScanner(Scanner):
         It is opened at first and after each error; then its place is looked at, where
         its name tells it (see presence.py).
         """
-        if self._scanning:
+        reading = asyncio.get_running_loop().time() - self._button_read < FRESH_S
+        if self._scanning or reading:
             return DeviceHealth(DeviceState.READY)
         name, self._name = self._name, None  # an error below asks for a real opening
         if name is None or not await still_there(name, self._config.config_dir):
@@ -120,6 +140,7 @@ class SaneScanner(Scanner):
     async def close(self) -> None:
         """Close the device and end the worker."""
         self._open = False
+        self._button_read = -math.inf
         looking, self._looking = self._looking, None
         await self._worker.stop()
         if looking is not None:
@@ -128,6 +149,25 @@ class SaneScanner(Scanner):
             if not looking.cancelled():
                 looking.exception()  # it was told that the worker ended
             await self._worker.stop()
+
+    @property
+    def has_button(self) -> bool:
+        """Whether the configuration names one."""
+        return bool(self._config.button)
+
+    async def button(self) -> bool | None:
+        """Read the option that the configuration names; None where it cannot be read."""
+        if not self.has_button:
+            return None
+        if not self._open:
+            raise DeviceError(Reason.CANCELLED, "the scanner is closed")
+        try:
+            down: bool | None = await self._worker.call("button", timeout=BUTTON_S)
+        except DeviceError:
+            self._button_read, self._name = -math.inf, None
+            raise
+        self._button_read = asyncio.get_running_loop().time()
+        return down
 
     async def scan(
         self,
@@ -180,7 +220,7 @@ class SaneScanner(Scanner):
             await self._worker.call(
                 "scan",
                 timeout=DOCUMENT_S,
-                stall=STALL_S,
+                stall=self._stall,
                 on_progress=moved,
                 source=settings.source.value,
                 mode=settings.mode.value,
@@ -192,6 +232,10 @@ class SaneScanner(Scanner):
             raise
         finally:
             pages.put_nowait(None)
+
+    def _stall(self, progress: Any) -> float:
+        moves = progress is not None and "moved" in progress
+        return self._config.next_line_s if moves else self._config.first_line_s
 
 
 def _drop_unwanted(folder: Path, pages: asyncio.Queue[ScannedPage | None]) -> None:

@@ -8,13 +8,17 @@ stays in this process, and is answered here.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import re
+import resource
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from PIL import Image
 
 from drivers.scanner.pages import A4_MM, page_path, write_page
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
@@ -30,6 +34,11 @@ DPI: Final = (75, 600)
 WARM_UP_S: Final = 90.0
 """Old lamps take a minute; the resident is told meanwhile."""
 WARM_UP_POLL_S: Final = 0.5
+PAGE_BYTES: Final = 120_000_000
+"""The largest page: A4 in colour at 600 dpi has 104 million bytes."""
+MEMORY_BYTES: Final = 768 << 20
+"""Address space of the process, which takes 0.45 GB for the largest page (measured).
+Without a bound, a backend that runs away takes the kiosk's memory and not its own."""
 _MODES: Final = {
     "colour": ("Color", "24bit Color", "True Color"),
     "grey": ("Gray", "Grayscale", "True Gray"),
@@ -78,7 +87,13 @@ class SaneWorker:
     """Holds one SANE device open between `open` and `close`."""
 
     def __init__(
-        self, context: Context, *, device: str, config_dir: str | None, options: dict[str, Any]
+        self,
+        context: Context,
+        *,
+        device: str,
+        config_dir: str | None,
+        options: dict[str, Any],
+        button: str,
     ) -> None:
         if config_dir is not None:
             os.environ["SANE_CONFIG_DIR"] = config_dir
@@ -87,11 +102,16 @@ class SaneWorker:
 
         self._sane = sane
         self._error: type[Exception] = _sane.error
+        self._switches = (_sane.TYPE_BOOL, _sane.TYPE_INT)
         self._context = context
         self._name = device
         self._options = options
+        self._button = button
         self._device: Any = None
         self._opened = ""
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MEMORY_BYTES)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         self._cancelling = threading.Lock()
         sane.init()
 
@@ -132,6 +152,20 @@ class SaneWorker:
         if device is not None:
             with contextlib.suppress(self._error):
                 device.close()
+
+    def button(self) -> bool | None:
+        """Tell whether the button's option is set; None where it cannot be read.
+
+        Raises DeviceError when the device cannot be opened.
+        """
+        self.open()  # a worker may be a new one
+        option = self._device.opt.get(self._button)
+        if option is None or option.type not in self._switches or not option.is_active():
+            return None
+        try:
+            return bool(getattr(self._device, self._button))
+        except self._error:
+            return None
 
     def scan(self, source: str, mode: str, dpi: int, folder: str) -> None:
         """Scan one document; each page is told as progress {"page": [...]} once its file is."""
@@ -266,36 +300,68 @@ class SaneWorker:
             time.sleep(WARM_UP_POLL_S)
 
     def _page(self, number: int, dpi: int, folder: Path) -> None:
-        device = self._device
         self._start(number)
-        _, _, (width, height), _, _ = device.get_parameters()
-        told = 0.0
-
-        def progress(line: int, lines: int) -> None:
-            nonlocal told
-            now = time.monotonic()
-            if now - told < REPORT_EVERY_S or self._context.cancelled:
-                return
-            told = now
-            # An exception in here would crash the process.
-            with contextlib.suppress(Exception):
-                total = lines if lines > 0 else height
-                self._context.progress({"moved": [number, min(1.0, line / max(1, total))]})
-
-        try:
-            picture = device.snap(no_cancel=True, progress=progress)
-        except (RuntimeError, ValueError) as error:  # no data, or too few
-            raise DeviceError(Reason.IO_ERROR, str(error)) from None
-        if self._context.cancelled:
-            raise DeviceError(Reason.CANCELLED)
-        if picture.size[0] != width or (height > 0 and picture.size[1] != height):
-            raise DeviceError(Reason.IO_ERROR, f"{picture.size} in place of {width}x{height}")
+        picture = self._read(number)
         path = page_path(folder, number)
         try:
             write_page(picture, path, dpi)
         except OSError as error:
             raise DeviceError(Reason.DISK_FULL, str(error)) from error
         self._context.progress({"page": [number, str(path), *picture.size, dpi]})
+
+    def _read(self, number: int) -> Image.Image:
+        """Read the page that has started; whole, or an error."""
+        device = self._device
+        frame, _, (width, height), depth, line_bytes = device.get_parameters()
+        samples = 1 if frame == "gray" else 3
+        if line_bytes != (width * depth + 7) // 8 * (3 if frame == "color" else 1):
+            # python-sane takes the bytes that fill a line up for the next one's.
+            raise DeviceError(Reason.UNSUPPORTED, f"{line_bytes} bytes a line of {width}")
+        _ask_for_memory(width * samples * max(1, height))
+        told = 0.0
+        too_long = False
+
+        def progress(line: int, lines: int) -> None:
+            nonlocal told, too_long
+            # An exception in here would crash the process.
+            with contextlib.suppress(Exception):
+                if not too_long and line * width * samples > PAGE_BYTES:
+                    too_long = True  # more than was told, or a length that nobody knows
+                    self._cancel()
+                now = time.monotonic()
+                if now - told >= REPORT_EVERY_S and not self._context.cancelled:
+                    told = now
+                    done = min(1.0, line / lines) if lines > 0 else 0.0
+                    self._context.progress({"moved": [number, done]})
+
+        try:
+            # SaneDev.snap() would copy the page once more.
+            data, *size, _, _ = device.dev.snap(True, False, progress)
+        except self._error:
+            if too_long:
+                raise DeviceError(Reason.OUT_OF_MEMORY, "a page without an end") from None
+            raise
+        if too_long:
+            raise DeviceError(Reason.OUT_OF_MEMORY, "a page without an end")
+        if self._context.cancelled:
+            raise DeviceError(Reason.CANCELLED)
+        if not data or size[0] != width or (height > 0 and size[1] != height):
+            raise DeviceError(Reason.IO_ERROR, f"{size} in place of {width}x{height}")
+        colours = "L" if samples == 1 else "RGB"
+        return Image.frombuffer(colours, (width, size[1]), data, "raw", colours, 0, 1)
+
+
+def _ask_for_memory(page: int) -> None:
+    """Raise OUT_OF_MEMORY where a page of so many bytes has no room.
+
+    python-sane takes it twice, and does not look whether it got it.
+    """
+    if page > PAGE_BYTES:
+        raise DeviceError(Reason.OUT_OF_MEMORY, f"a page of {page} bytes")
+    try:
+        mmap.mmap(-1, 2 * page).close()
+    except OSError as error:
+        raise DeviceError(Reason.OUT_OF_MEMORY, str(error)) from None
 
 
 def _translated(error: Exception, invalid: Reason = Reason.UNSUPPORTED) -> DeviceError:

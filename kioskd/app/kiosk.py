@@ -92,7 +92,7 @@ class Kiosk:
         self._tasks = TaskOwner("kiosk")
         self._sound = Sound(devices, on_volume=self._show, on_levels=self._show_levels)
         self._sensors = Sensors(devices, self._show_own_picture, self._sound.meter.own)
-        self._scanning = Scanning(devices, spool, self.post)
+        self._scanning = Scanning(devices, spool, self.post, self._show)
         self._printing = Printing(devices, spool, self.post)
         self._transfers = Transfers(spool, post=self.post, visit=lambda: self.visit)
         self._talk: Talk | None = None
@@ -111,6 +111,7 @@ class Kiosk:
                 self._handle(self._events.popleft())
         finally:
             self._handling = False
+        self._scanning.follow(self.visit.scan.stage if self.visit.scan else None)
         self._show()
         self._timer.set()
 
@@ -465,6 +466,7 @@ class Kiosk:
             place=self.line.place,
             volume=self._sound.volume,
             sensors_open=self._sensors.open,
+            scan_button=self._scanning.button_heard,
             now=time.monotonic(),
             today=datetime.now(UTC),
         )

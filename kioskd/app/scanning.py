@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -14,20 +15,37 @@ from kioskd.documents.assembly import assemble
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceError, DocumentError, DocumentFault, Reason
 from kioskd.hal.scanner import ScanProgress, ScanSettings
+from kioskd.runtime.tasks import TaskOwner
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
+from kioskd.visit.words import ScanStage
 
 log = structlog.get_logger(__name__)
 
+BUTTON_EVERY_S: Final = 0.5
+
 
 class Scanning:
-    """Keeps the scanned pages of a visit, by number."""
+    """Keeps the scanned pages of a visit, by number, and hears the scanner's own button.
 
-    def __init__(self, devices: Devices, spool: Spool, post: Callable[[Event], None]) -> None:
+    `on_button()` is called when `button_heard` changes.
+    """
+
+    def __init__(
+        self,
+        devices: Devices,
+        spool: Spool,
+        post: Callable[[Event], None],
+        on_button: Callable[[], None],
+    ) -> None:
+        self.button_heard = False
         self._devices = devices
         self._spool = spool
         self._post = post
+        self._on_button = on_button
         self._pages: dict[int, Path] = {}
+        self._listening = False
+        self._tasks = TaskOwner("scanning")
 
     def page(self, number: int) -> bytes | None:
         """Return a page's JPEG, or None when there is no such page."""
@@ -43,8 +61,51 @@ class Scanning:
         """Drop all pages; the spool's wipe removes the files."""
         self._pages.clear()
 
+    def follow(self, stage: ScanStage | None) -> None:
+        """Listen to the scanner's button where its press would start a page, and only there.
+
+        To be called at each change of the visit, with the stage of its scan.
+        """
+        awaited = stage is not None and stage.awaits_press
+        if awaited == self._listening:
+            return
+        self._listening = awaited
+        if not awaited:
+            self._tasks.cancel("button")
+        elif self._devices.scanner.device.has_button:
+            self._tasks.start("button", self._listen())
+
+    async def _listen(self) -> None:
+        try:
+            await self._hear()
+        except DeviceError as error:
+            # Not tried again: a button that cannot be read must not make the scanner flap.
+            log.info("scan.button_lost", reason=error.reason, detail=error.detail)
+        else:
+            log.warning("scan.no_button", scanner=self._devices.scanner.description)
+        finally:
+            self._heard(False)
+
+    async def _hear(self) -> None:
+        """Post each press until the scanner says that it has no button."""
+        async with self._devices.scanner.lease() as scanner:
+            before = True  # what is down already was not pressed for this paper
+            while (down := await scanner.button()) is not None:
+                self._heard(True)
+                if down and not before:
+                    log.info("scan.button")
+                    self._post(ev.ScanStart())
+                before = down
+                await asyncio.sleep(BUTTON_EVERY_S)
+
+    def _heard(self, heard: bool) -> None:
+        if self.button_heard != heard:
+            self.button_heard = heard
+            self._on_button()
+
     async def scan(self, settings: ScanSettings, first_page: int) -> None:
         """Scan and post what happens, ending with ScanFinished."""
+        await self._tasks.stop("button")  # it holds the device
         try:
             await self._scan(settings, first_page)
         except DeviceError as error:

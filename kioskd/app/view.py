@@ -30,6 +30,7 @@ class Surroundings:
     place: int | None
     volume: float
     sensors_open: bool
+    scan_button: bool
     now: float
     today: datetime
 
@@ -71,19 +72,20 @@ def build(visit: Visit, around: Surroundings) -> View:
         camera_on=around.sensors_open and visit.own_media.video,
         volume=around.volume,
         devices=around.devices,
-        scan=_scan(visit.scan) if visit.scan and talking else None,
+        scan=_scan(visit.scan, around) if visit.scan and talking else None,
         print=_print(visit.print) if visit.print and talking else None,
         end=_end(visit),
     )
 
 
-def _scan(scan: Scan) -> ScanView:
+def _scan(scan: Scan, around: Surroundings) -> ScanView:
     return ScanView(
         stage=scan.stage,
         requested_by_agent=scan.by_agent,
         pages=[PagePicture(number=n, url=f"/pages/scan/{n}.jpg") for n in scan.pages],
         done=scan.done,
         reason=scan.reason,
+        button=around.scan_button and scan.stage.awaits_press,
     )
 
 

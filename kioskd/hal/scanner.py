@@ -7,9 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from kioskd.hal.device import Device, DeviceKind
+
+FIRST_LINE_S: Final = 30.0
+"""How long the first line of a page may take: the head moves back, the feeder draws paper in."""
+NEXT_LINE_S: Final = 15.0
 
 
 class ScanSource(StrEnum):
@@ -68,6 +72,18 @@ class Scanner(Device):
 
     kind: ClassVar[DeviceKind] = DeviceKind.SCANNER
 
+    @property
+    def has_button(self) -> bool:
+        """False where `button` need not be asked, and nothing opened for its sake."""
+        return False
+
+    async def button(self) -> bool | None:
+        """Tell whether the scanner's own scan button is down; None where that cannot be told.
+
+        The scanner is open, and no scan runs. Raises DeviceError.
+        """
+        return None
+
     @abstractmethod
     def scan(
         self,
@@ -80,7 +96,8 @@ class Scanner(Device):
         Yields each page as soon as it is whole: one from a flatbed, as many as there are
         from a feeder. Closing the generator (contextlib.aclosing) cancels the scan and
         leaves no partial file. Raises DeviceError with NO_PAPER (feeder empty at the
-        start), PAPER_JAM, COVER_OPEN, BUSY, IO_ERROR, NO_ANSWER (no progress for 30 s),
-        CRASHED, UNPLUGGED...; the pages yielded before stay whole. A truncated picture is
-        never yielded. Raises DeviceBusy when a scan is running.
+        start), PAPER_JAM, COVER_OPEN, BUSY, IO_ERROR, NO_ANSWER (no first line of a page
+        for FIRST_LINE_S, or no next one for NEXT_LINE_S), OUT_OF_MEMORY, CRASHED,
+        UNPLUGGED...; the pages yielded before stay whole. A truncated picture is never
+        yielded. Raises DeviceBusy when a scan is running.
         """

@@ -49,11 +49,14 @@ from kioskd.runtime.children import KILL_S, die_with_parent, drain, pump_lines, 
 log = structlog.get_logger(__name__)
 
 Json: TypeAlias = Any
+Stall: TypeAlias = float | Callable[[Json], float]
+"""Seconds that a call may last without progress; or told by its last progress, None at first."""
 
 START_S: Final = 20.0
 """How long a worker may take to import its libraries, on a slow kiosk at boot."""
 CANCEL_S: Final = 5.0
 """How long a cancelled call may take to end before the worker is killed."""
+LOOK_S: Final = 0.5
 TERMINATE_S: Final = 1.0
 MESSAGE_LIMIT: Final = 1 << 20
 BACK_OFF_S: Final = (0.5, 4.0)
@@ -78,12 +81,14 @@ class _Call:
     on_progress: Callable[[Json], None] | None
     moved: float
     deadline: float
-    stall: float = math.inf
+    stall: Stall = math.inf
+    progress: Json = None
 
     @property
     def limit(self) -> float:
         """When the call is to be ended, unless it is answered or moves."""
-        return min(self.deadline, self.moved + self.stall)
+        stall = self.stall(self.progress) if callable(self.stall) else self.stall
+        return min(self.deadline, self.moved + stall)
 
 
 class Worker:
@@ -138,13 +143,14 @@ class Worker:
         method: str,
         *,
         timeout: float,
-        stall: float = math.inf,
+        stall: Stall = math.inf,
         on_progress: Callable[[Json], None] | None = None,
         **arguments: Json,
     ) -> Json:
         """Call a method of the worker's object and return its result.
 
-        `timeout` bounds the whole call in seconds, `stall` the time without progress.
+        `timeout` bounds the whole call in seconds, `stall` the time without progress
+        (a number, or a function of the last progress).
         Raises DeviceError or DocumentError as the worker raised it, WorkerStalled when
         time ran out (the worker is killed) or an earlier process cannot be killed,
         WorkerDied when it ended or is not to be started again yet. Cancelling the call
@@ -176,8 +182,10 @@ class Worker:
         loop = asyncio.get_running_loop()
         try:
             while (left := entry.limit - loop.time()) > 0:
-                pause = None if math.isinf(left) else left
-                done, _ = await asyncio.wait([entry.answer], timeout=pause)
+                # A limit that the progress tells may come nearer while it is waited for.
+                pause = min(left, LOOK_S) if callable(entry.stall) else left
+                limit = None if math.isinf(pause) else pause
+                done, _ = await asyncio.wait([entry.answer], timeout=limit)
                 if done:
                     return entry.answer.result()
         except asyncio.CancelledError:
@@ -299,6 +307,7 @@ class Worker:
             self._failures = 0
         if "progress" in message:
             entry.moved = asyncio.get_running_loop().time()
+            entry.progress = message["progress"]
             if entry.on_progress is not None:
                 entry.on_progress(message["progress"])
         elif "error" in message:
@@ -356,7 +365,7 @@ class DeviceWorker(Worker):
         method: str,
         *,
         timeout: float,
-        stall: float = math.inf,
+        stall: Stall = math.inf,
         on_progress: Callable[[Json], None] | None = None,
         **arguments: Json,
     ) -> Json:

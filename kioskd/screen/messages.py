@@ -62,13 +62,17 @@ class PagePicture(_Model):
 
 
 class ScanView(_Model):
-    """The scan under way; `requested_by_agent` is False when the resident began it."""
+    """The scan under way; `requested_by_agent` is False when the resident began it.
+
+    `button`: the scanner's own button, too, scans the next page now.
+    """
 
     stage: ScanStage
     requested_by_agent: bool
     pages: list[PagePicture]
     done: float
     reason: Reason | DocumentFault | None
+    button: bool = False
 
 
 class PrintView(_Model):

@@ -45,15 +45,17 @@ def _xml(root: str, inside: str) -> web.Response:
 
 
 class NetworkScanner:
-    """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many.
+    """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many; either may lack.
 
+    `errors` are the HTTP errors that it answers, by the last part of what is asked; "" is all.
     `drops` cuts the connection in the middle of the next page, which comes after `page_s`
     seconds. `hang` leaves whatever is
     asked without an answer until `go_on`; `switch_off` and `switch_on` keep the port.
     `opened` counts the openings. `config_dir` is made ready as SANE_CONFIG_DIR.
     """
 
-    def __init__(self, config_dir: Path) -> None:
+    def __init__(self, config_dir: Path, *, flatbed: bool = True, feeder: bool = True) -> None:
+        self.errors: dict[str, int] = {}
         self.feeder_pages = 0
         self.jam_after: int | None = None
         self.cover_open = False
@@ -64,6 +66,7 @@ class NetworkScanner:
         self._answers.set()
         self._port = 0
         self._config_dir = config_dir
+        self._has = (flatbed, feeder)
         self._feeder = False
         self._fed = 0
         self._size = (0, 0)
@@ -115,6 +118,9 @@ class NetworkScanner:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         await self._answers.wait()
+        for asked, status in self.errors.items():
+            if request.path.endswith(asked):
+                return web.Response(status=status)
         return await handler(request)
 
     async def __aenter__(self) -> Self:
@@ -131,12 +137,12 @@ class NetworkScanner:
 
     async def _capabilities(self, _: web.Request) -> web.Response:
         self.opened += 1
-        return _xml(
-            "ScannerCapabilities",
-            "<pwg:MakeAndModel>Kiosk</pwg:MakeAndModel>"
-            f"<scan:Platen><scan:PlatenInputCaps>{_CAPS}</scan:PlatenInputCaps></scan:Platen>"
+        sources = (
+            f"<scan:Platen><scan:PlatenInputCaps>{_CAPS}</scan:PlatenInputCaps></scan:Platen>",
             f"<scan:Adf><scan:AdfSimplexInputCaps>{_CAPS}</scan:AdfSimplexInputCaps></scan:Adf>",
         )
+        has = "".join(one for one, there in zip(sources, self._has, strict=True) if there)
+        return _xml("ScannerCapabilities", f"<pwg:MakeAndModel>Kiosk</pwg:MakeAndModel>{has}")
 
     async def _status(self, _: web.Request) -> web.Response:
         return _xml(

@@ -32,7 +32,7 @@ def on_scan_event(visit: Visit, event: Event) -> Step | None:
 
 def _on_resident_scan(visit: Visit, scan: Scan, event: Event) -> Step | None:
     match event, scan.stage:
-        case ev.ScanStart(), ScanStage.ASKING | ScanStage.PREVIEW | ScanStage.FAILED:
+        case ev.ScanStart(), stage if stage.awaits_press:
             started = replace(scan, stage=ScanStage.SCANNING, done=0.0, reason=None)
             return _scan(visit, started, do.StartScan(scan.settings, scan.last_page + 1))
         case ev.ScanDecline(), ScanStage.ASKING:

@@ -52,6 +52,11 @@ class ScanStage(StrEnum):
         """True when nothing more happens with this scan."""
         return self in (self.DECLINED, self.SENT, self.CANCELLED, self.FAILED)
 
+    @property
+    def awaits_press(self) -> bool:
+        """True while the resident's press on Scan starts the next page."""
+        return self in (self.ASKING, self.PREVIEW, self.FAILED)
+
 
 class PrintStage(StrEnum):
     """Where the agent's document is; HELD waits for paper or the like."""

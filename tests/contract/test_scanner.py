@@ -5,85 +5,46 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from PIL import Image
 
-from drivers.scanner.fake import FakeScanner, FakeScannerConfig
+from drivers.scanner.fake import FakeScannerConfig
 from drivers.scanner.none import NoScannerConfig
-from drivers.scanner.sane_scanner import SaneScanner, SaneScannerConfig
+from drivers.scanner.sane_scanner import SaneScannerConfig
 from drivers.scanner.sane_worker import reason_of
 from kioskd.errors import DeviceAbsent, DeviceBusy, DeviceError, Reason
 from kioskd.hal.device import DeviceState
 from kioskd.hal.scanner import (
     ScanMode,
-    ScannedPage,
     Scanner,
     ScanProgress,
     ScanSettings,
     ScanSource,
 )
 from kioskd.simulation.escl import NetworkScanner
-from kioskd.simulation.sane import write_sane_config
-
-WITHIN_S = 20.0
-FEEDER_PAGES = 10  # what SANE's test backend has in its feeder
-QUICK = ScanSettings(source=ScanSource.FLATBED, dpi=75)
-FEEDER = ScanSettings(source=ScanSource.FEEDER, dpi=75)
-A_LINE_US = 5_000
-
-
-class Rig(Protocol):
-    def make(self, *, slow: bool = False) -> Scanner: ...
-
-    def pause(self) -> None: ...
-
-    def go_on(self) -> None: ...
-
-
-@dataclass
-class RealRig:
-    config_dir: Path
-
-    def make(self, *, slow: bool = False, device: str = "") -> SaneScanner:
-        options: dict[str, str | bool | int | float] = {}
-        if slow:
-            options = {"read_delay": True, "read_delay_duration": A_LINE_US}
-        return SaneScannerConfig(device=device, config_dir=self.config_dir, options=options).build()
-
-    def pause(self) -> None:
-        """It is slow enough."""
-
-    def go_on(self) -> None:
-        """It never stopped."""
-
-
-@dataclass
-class FakeRig:
-    made: list[FakeScanner] = field(default_factory=list)
-
-    def make(self, *, slow: bool = False) -> FakeScanner:
-        self.made.append(FakeScannerConfig(feeder_pages=FEEDER_PAGES).build())
-        return self.made[-1]
-
-    def pause(self) -> None:
-        self.made[-1].hold()
-
-    def go_on(self) -> None:
-        self.made[-1].release()
+from tests.contract.scanner_rig import (
+    FEEDER,
+    FEEDER_PAGES,
+    QUICK,
+    WITHIN_S,
+    FakeRig,
+    RealRig,
+    Rig,
+    begin,
+    check_whole,
+    files,
+    scan,
+)
 
 
 @pytest.fixture
 def real(tmp_path: Path) -> RealRig:
-    folder = tmp_path / "sane"
-    folder.mkdir()
-    return RealRig(write_sane_config(folder))
+    return RealRig.made(tmp_path)
 
 
 @pytest.fixture(params=["sane", "fake"])
@@ -125,56 +86,6 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "pages"
     folder.mkdir()
     return folder
-
-
-async def scan(
-    scanner: Scanner,
-    settings: ScanSettings,
-    folder: Path,
-    on_progress: Callable[[ScanProgress], None] | None = None,
-) -> list[ScannedPage]:
-    async with (
-        asyncio.timeout(WITHIN_S),
-        aclosing(scanner.scan(settings, folder, on_progress)) as pages,
-    ):
-        return [page async for page in pages]
-
-
-@dataclass
-class Midway:
-    """A scan that has begun its first page and has far to go."""
-
-    pages: AsyncGenerator[ScannedPage, None]
-    first: asyncio.Task[ScannedPage]
-
-
-async def begin(scanner: Scanner, rig: Rig, folder: Path) -> Midway:
-    begun = asyncio.Event()
-
-    def moved(_: ScanProgress) -> None:
-        if not begun.is_set():
-            rig.pause()
-        begun.set()
-
-    pages = scanner.scan(QUICK, folder, moved)
-    first = asyncio.ensure_future(anext(pages))
-    async with asyncio.timeout(WITHIN_S):
-        await begun.wait()
-    return Midway(pages, first)
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
-
-
-def check_whole(page: ScannedPage, mode: str) -> None:
-    with Image.open(page.path) as picture:
-        picture.load()
-        assert picture.format == "JPEG"
-        assert picture.size == (page.width, page.height)
-        assert picture.mode == mode
-        assert picture.info["dpi"] == (page.dpi, page.dpi)
-    assert stat.S_IMODE(page.path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("mode", list(ScanMode))
@@ -239,7 +150,7 @@ async def test_the_fake_fails_as_told(folder: Path) -> None:
 
 async def test_cancelling_leaves_no_file_and_a_usable_scanner(rig: Rig, folder: Path) -> None:
     async with rig.make(slow=True) as scanner:
-        run = await begin(scanner, rig, folder)
+        run = await begin(scanner, folder, rig.pause)
         run.first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run.first
@@ -252,7 +163,7 @@ async def test_cancelling_leaves_no_file_and_a_usable_scanner(rig: Rig, folder: 
 
 async def test_two_scans_at_a_time_are_refused(rig: Rig, folder: Path) -> None:
     async with rig.make(slow=True) as scanner:
-        run = await begin(scanner, rig, folder)
+        run = await begin(scanner, folder, rig.pause)
         with pytest.raises(DeviceBusy):
             await scan(scanner, QUICK, folder)
         assert not run.first.done()
@@ -285,7 +196,7 @@ async def test_opens_and_closes_twice(rig: Rig, folder: Path) -> None:
 
 async def test_a_worker_killed_during_a_scan(real: RealRig, folder: Path) -> None:
     async with real.make(slow=True) as scanner:
-        run = await begin(scanner, real, folder)
+        run = await begin(scanner, folder, real.pause)
         assert scanner.worker_pid is not None
         os.kill(scanner.worker_pid, signal.SIGKILL)
         with pytest.raises(DeviceError) as caught:
@@ -297,7 +208,7 @@ async def test_a_worker_killed_during_a_scan(real: RealRig, folder: Path) -> Non
 
 async def test_check_does_not_disturb_a_scan(real: RealRig, folder: Path) -> None:
     async with real.make(slow=True) as scanner:
-        run = await begin(scanner, real, folder)
+        run = await begin(scanner, folder, real.pause)
         async with aclosing(run.pages), asyncio.timeout(WITHIN_S):
             assert (await scanner.check()).state is DeviceState.READY
             assert not run.first.done()

@@ -21,6 +21,7 @@ from kioskd.simulation.sane import write_sane_config
 
 TRUE_WITHIN_S = 15.0  # the promise is 5 s; a test machine may be slow
 FLATBED = ScanSettings(ScanSource.FLATBED, dpi=75)
+AUTO = ScanSettings(ScanSource.AUTO, dpi=75)
 FEEDER = ScanSettings(ScanSource.FEEDER, dpi=75)
 
 
@@ -57,6 +58,12 @@ class Watched:
                 await self.changes.get()
         return self.supervised.health
 
+    async def until_not_usable(self) -> DeviceHealth:
+        async with asyncio.timeout(TRUE_WITHIN_S):
+            while self.supervised.health.state.usable:
+                await self.changes.get()
+        return self.supervised.health
+
 
 @pytest.fixture
 async def watched(network: NetworkScanner, config_dir: Path) -> AsyncIterator[Watched]:
@@ -85,6 +92,54 @@ async def test_silence_is_told_and_passes(network: NetworkScanner, watched: Watc
     assert (await watched.until(DeviceState.FAILED)).reason is Reason.NO_ANSWER
     network.go_on()
     await watched.until(DeviceState.READY)
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_what_answers_with_an_error_is_no_scanner(
+    network: NetworkScanner, watched: Watched, status: int
+) -> None:
+    await network.switch_on()
+    await watched.until(DeviceState.READY)
+    network.errors = {"": status}
+    await watched.until_not_usable()
+    network.errors = {}
+    await watched.until(DeviceState.READY)
+
+
+async def test_a_scanner_that_does_not_tell_its_status_is_opened(
+    network: NetworkScanner, config_dir: Path
+) -> None:
+    network.errors = {"ScannerStatus": 404}
+    scanner = SaneScannerConfig(config_dir=config_dir).build()
+    for _ in range(3):
+        opened = network.opened
+        assert (await scanner.check()).state is DeviceState.READY
+        assert network.opened > opened
+    await scanner.close()
+
+
+async def test_a_scanner_with_a_flatbed_alone(config_dir: Path, pages_dir: Path) -> None:
+    async with (
+        NetworkScanner(config_dir, feeder=False),
+        SaneScannerConfig(config_dir=config_dir).build() as scanner,
+    ):
+        assert len(await _scan(scanner, AUTO, pages_dir)) == 1
+        with pytest.raises(DeviceError) as caught:
+            await _scan(scanner, FEEDER, pages_dir)
+    assert caught.value.reason is Reason.UNSUPPORTED
+
+
+async def test_a_scanner_with_a_feeder_alone(config_dir: Path, pages_dir: Path) -> None:
+    async with (
+        NetworkScanner(config_dir, flatbed=False) as network,
+        SaneScannerConfig(config_dir=config_dir).build() as scanner,
+    ):
+        network.feeder_pages = 2
+        assert len(await _scan(scanner, AUTO, pages_dir)) == 2
+        for settings, reason in ((AUTO, Reason.NO_PAPER), (FLATBED, Reason.UNSUPPORTED)):
+            with pytest.raises(DeviceError) as caught:
+                await _scan(scanner, settings, pages_dir)
+            assert caught.value.reason is reason
 
 
 async def test_a_slow_search_is_not_begun_anew(network: NetworkScanner, config_dir: Path) -> None:

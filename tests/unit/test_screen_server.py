@@ -289,6 +289,7 @@ def test_the_page_has_words_for_all_that_can_happen(path: Path) -> None:
         | {f"day-{number}" for number in range(7)}
         | stages
         | {"scan-asking-agent", "scan-asking-own"}
+        | {f"scan-reason-{one}" for one in (Reason.PAPER_JAM, Reason.COVER_OPEN)}
     )
     assert needed <= words.keys()
     assert all(words.values())

@@ -91,6 +91,15 @@ async def test_no_progress_is_a_hang(worker: Worker) -> None:
         await worker.call("until_cancelled", timeout=60, stall=0.2)
 
 
+async def test_progress_shortens_the_time_for_the_next(worker: Worker) -> None:
+    def stall(progress: object) -> float:
+        return 60 if progress is None else 0.2
+
+    with pytest.raises(WorkerStalled):
+        async with asyncio.timeout(30):
+            await worker.call("until_cancelled", timeout=60, stall=stall)
+
+
 async def test_a_cancelled_call_stops_and_keeps_its_process(
     worker: Worker, events: list[object]
 ) -> None:

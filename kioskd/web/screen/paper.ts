@@ -8,6 +8,10 @@ import type { PagePicture, PlainAction, PrintView, Say, ScanView, View } from ".
 /** How many pages are shown side by side; more are reached with two large buttons. */
 const AT_ONCE = 3;
 
+/** What the resident puts right at the scanner, where the printer's needs the reception. */
+const AT_SCANNER: readonly string[] = ["paper-jam", "cover-open"];
+/** After which pages are likely to be missing: to go on is worth more than to send. */
+const INTERRUPTED: readonly string[] = [...AT_SCANNER, "io-error", "no-answer", "crashed"];
 const UNREACHABLE: readonly string[] = ["offline", "no-answer", "crashed"];
 
 /** Which pages are shown: the only state that the page keeps for itself. */
@@ -47,17 +51,23 @@ function progress(done: number, label: string): HTMLElement {
   return el("progress", { max: "1", "aria-label": label, ...value });
 }
 
-function why(reasons: (string | null)[], say: Say): HTMLElement | false {
-  const words = new Set(reasons.filter((one) => one !== null).map((one) => say(`reason-${one}`)));
-  return (
-    words.size > 0 &&
-    el(
-      "p",
-      { class: "notice large", "data-key": "why" },
-      icon("warning"),
-      el("span", {}, [...words].join(" ")),
-    )
+function why(reasons: string[], say: Say): HTMLElement | false {
+  return reasons.length > 0 && notice([...new Set(reasons.map((one) => say(`reason-${one}`)))]);
+}
+
+function notice(words: string[]): HTMLElement {
+  return el(
+    "p",
+    { class: "notice large", "data-key": "why" },
+    icon("warning"),
+    el("span", {}, words.join(" ")),
   );
+}
+
+/** Why a scan has stopped, with what the resident does about it. */
+function stopped(reason: string | null, say: Say): HTMLElement | false {
+  if (reason === null) return false;
+  return notice([say(AT_SCANNER.includes(reason) ? `scan-reason-${reason}` : `reason-${reason}`)]);
 }
 
 function scanPanel(scan: ScanView, say: Say): HTMLElement {
@@ -80,29 +90,46 @@ function scanPanel(scan: ScanView, say: Say): HTMLElement {
         scan.requested_by_agent ? "scan-asking-agent" : "scan-asking-own",
         emblem("lay-down", "calm"),
         text("how", say("scan-how")),
+        text("press", say(scan.button ? "scan-press-button" : "scan-press")),
         row(press("scan-start", "scan-start", "go", "scan"), decline("no")),
       );
     case "scanning":
       return make(
-        "scan-scanning",
+        scan.reason === "warming-up" ? "scan-warming" : "scan-scanning",
         emblem("scan", "calm"),
         text("how", say(scan.reason === null ? "scan-wait" : `reason-${scan.reason}`)),
         progress(scan.done, say("scan-scanning")),
         row(decline("cancel")),
       );
-    case "preview":
+    case "preview": {
+      const send = (label: string, kind: Kind) =>
+        press(label, "scan-send", kind, "send", scan.pages.length === 0);
+      if (scan.reason !== null && INTERRUPTED.includes(scan.reason) && scan.pages.length > 0) {
+        return make(
+          "scan-interrupted",
+          stopped(scan.reason, say),
+          text("how", say(scan.reason === "paper-jam" ? "scan-go-on-jam" : "scan-go-on")),
+          pages("scan-page", scan.pages, say, true),
+          row(
+            press("scan-continue", "scan-more", "go", "scan"),
+            send("scan-send-so", "plain"),
+            decline("cancel"),
+          ),
+        );
+      }
       return make(
         scan.pages.length > 0 ? "scan-preview" : "scan-empty",
-        why([scan.reason], say),
+        stopped(scan.reason, say),
         scan.reason !== null && scan.pages.length > 0 && text("kept", say("scan-kept")),
         pages("scan-page", scan.pages, say, true),
         text("how", say("scan-nothing-sent")),
         row(
-          press("scan-send", "scan-send", "go", "send", scan.pages.length === 0),
+          send("scan-send", "go"),
           press("scan-more", "scan-more", "plain", "plus"),
           decline("cancel"),
         ),
       );
+    }
     case "sending":
       return make(
         "scan-sending",
@@ -114,7 +141,10 @@ function scanPanel(scan: ScanView, say: Say): HTMLElement {
       return make(
         "scan-failed",
         emblem("warning", "bad"),
-        why([scan.reason], say),
+        stopped(scan.reason, say),
+        scan.reason !== null &&
+          AT_SCANNER.includes(scan.reason) &&
+          text("how", say("scan-put-again")),
         row(press("scan-again", "scan-start", "go", "scan"), close),
       );
     case "sent":

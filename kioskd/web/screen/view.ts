@@ -22,6 +22,7 @@ export interface ScanView {
   pages: PagePicture[];
   done: number;
   reason: string | null;
+  button: boolean;
 }
 
 export interface PrintView {
