@@ -10,8 +10,9 @@ from typing import Final
 
 import structlog
 
-from kioskd.app import view
+from kioskd.app import telling, view
 from kioskd.app.devices import Devices
+from kioskd.app.front import Front
 from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
 from kioskd.app.printing import Printing
 from kioskd.app.scanning import Scanning
@@ -23,7 +24,7 @@ from kioskd.call import control
 from kioskd.call.statistics import LegStats
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceAbsent, DeviceError, DocumentError
-from kioskd.hal.panel import Lamp, LampPattern, PanelEvent
+from kioskd.hal.panel import PanelEvent
 from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.tasks import TaskOwner
 from kioskd.runtime.watchdog import Watchdog
@@ -90,6 +91,7 @@ class Kiosk:
         self._handling = False
         self._timer = asyncio.Event()
         self._tasks = TaskOwner("kiosk")
+        self._front = Front(devices, self._on_panel)
         self._sound = Sound(devices, on_volume=self._show, on_levels=self._show_levels)
         self._sensors = Sensors(devices, self._show_own_picture, self._sound.meter.own)
         self._scanning = Scanning(devices, spool, self.post, self._show)
@@ -122,8 +124,7 @@ class Kiosk:
             log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
             if self.visit.scene is Scene.CHOOSING:
                 self._sound.reset()
-            lamp = _CALL_LAMP.get(self.visit.scene, LampPattern.OFF)
-            self._tasks.start("call lamp", self._light(Lamp.CALL, lamp))
+            self._front.show_scene(self.visit.scene)
         for effect in wanted:
             self._carry(effect)
 
@@ -132,15 +133,16 @@ class Kiosk:
         self._spool.prepare()
         await self._wipe()
         self._sound.reset()
+        panel_pulse = self._watchdog.pulse("panel", PULSE_S)
         async with asyncio.TaskGroup() as group:
             for name, work in {
-                "devices": lambda: self.devices.run(self._watchdog),
-                "broker": self.line.link.run,
-                "timers": self._run_timers,
-                "refresh": self._run_refresh,
-                "panel": self._run_panel,
+                "devices": self.devices.run(self._watchdog),
+                "broker": self.line.link.run(),
+                "timers": self._run_timers(),
+                "refresh": self._run_refresh(),
+                "panel": self._front.run(panel_pulse, BEAT_S),
             }.items():
-                group.create_task(work(), name=name)
+                group.create_task(work, name=name)
 
     async def stop(self) -> None:
         """End the visit cleanly; call before `run` is cancelled. Takes 4 s at the most."""
@@ -177,26 +179,6 @@ class Kiosk:
                 self.line.refresh_status()
                 last_status = now
             self._show()
-
-    async def _run_panel(self) -> None:
-        panel = self.devices.panel
-        pulse = self._watchdog.pulse("panel", PULSE_S)
-        while True:
-            pulse.beat()
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    event = await panel.device.event()
-                self._on_panel(event)
-            except TimeoutError:
-                continue  # nobody pressed anything
-            except DeviceError:
-                await asyncio.sleep(1.0)  # the supervisor reopens it
-
-    async def _light(self, lamp: Lamp, pattern: LampPattern) -> None:
-        try:
-            await self.devices.panel.device.set_lamp(lamp, pattern)
-        except DeviceError:
-            log.debug("panel.no_lamp")  # the supervisor tells of the panel's trouble
 
     def _on_panel(self, event: PanelEvent) -> None:
         match event:
@@ -303,11 +285,11 @@ class Kiosk:
             case do.OpenSensors():
                 self._sensors.muted = not self.visit.own_media.audio
                 self._sensors.watched = self.visit.own_media.video
-                self._tasks.start("lamp", self._light(Lamp.CAMERA, LampPattern.ON))
+                self._front.show_sensors(open_=True)
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
                 self._tasks.cancel("sensors")
-                self._tasks.start("lamp", self._light(Lamp.CAMERA, LampPattern.OFF))
+                self._front.show_sensors(open_=False)
             case do.TellMedia():
                 self._tell_media()
             case do.Wipe():
@@ -331,9 +313,11 @@ class Kiosk:
             case do.StopPrint():
                 self._tasks.cancel("print")
             case do.TellScan():
-                self._tell_scan()
+                if self.visit.scan is not None:
+                    self._say(telling.scan(self.visit.scan))
             case do.TellPrint():
-                self._tell_print()
+                if self.visit.print is not None:
+                    self._say(telling.job(self.visit.print))
 
     def _refuse(self, call: str, agent: str, taken_by: str | None) -> None:
         reason = RefusalReason.GONE if taken_by is None else RefusalReason.TAKEN
@@ -401,19 +385,7 @@ class Kiosk:
     # -- what people are told ------------------------------------------------------
 
     def _hello(self) -> list[control.ToAgent]:
-        kiosk = self._settings.kiosk
-        media = self.visit.own_media
-        return [
-            control.Hello(
-                kiosk=kiosk.id,
-                name=kiosk.name,
-                town=kiosk.town,
-                service=self.visit.service,
-                language=self.visit.language,
-            ),
-            control.Devices(devices=self.devices.reports()),
-            control.Media(audio=media.audio, video=media.video),
-        ]
+        return telling.hello(self._settings.kiosk, self.visit, self.devices.reports())
 
     def _say(self, message: control.ToAgent) -> None:
         if self._talk is not None:
@@ -425,35 +397,10 @@ class Kiosk:
         if self._talk is not None:
             media = self.visit.own_media
             self._talk.set_media(media)
-            self._talk.say(control.Media(audio=media.audio, video=media.video))
-
-    def _tell_scan(self) -> None:
-        scan = self.visit.scan
-        if scan is not None:
-            self._say(
-                control.ScanStatus(
-                    request=scan.request,
-                    stage=scan.stage,
-                    pages=len(scan.pages),
-                    done=scan.done,
-                    reason=scan.reason,
-                )
-            )
-
-    def _tell_print(self) -> None:
-        job = self.visit.print
-        if job is not None:
-            self._say(
-                control.PrintStatus(
-                    document=job.document,
-                    stage=job.stage,
-                    pages=job.pages,
-                    printed=job.printed,
-                    reasons=list(job.reasons),
-                )
-            )
+            self._talk.say(telling.media(media))
 
     def _devices_changed(self) -> None:
+        self._front.panel_changed()
         self._say(control.Devices(devices=self.devices.reports()))
         self._show()
 
@@ -492,11 +439,6 @@ class Kiosk:
         return await self._talk.stats() if self._talk is not None else None
 
 
-_CALL_LAMP: Final = {
-    Scene.WAITING: LampPattern.BLINK,
-    Scene.CONNECTING: LampPattern.BLINK,
-    Scene.TALKING: LampPattern.ON,
-}
 _PRESSES: Final[dict[str, Event]] = {
     "hang-up": ev.End(),
     "back": ev.Back(),
