@@ -23,6 +23,8 @@ from kioskd.hal.scanner import (
 )
 from kioskd.runtime.worker import DeviceWorker
 
+PING_S: Final = 1.5
+"""A worker at rest answers in a millisecond; one that does not is replaced."""
 CHECK_S: Final = 2.8
 OPEN_S: Final = 20.0
 """Warming a lamp up takes this long on old flatbeds."""
@@ -109,6 +111,8 @@ class SaneScanner(Scanner):
         name, self._name = self._name, None  # an error below asks for a real opening
         if name is None or not await still_there(name, self._config.config_dir):
             name = await self._look()
+        else:
+            await self._worker.ping(timeout=PING_S)
         self._name = name
         return DeviceHealth(DeviceState.READY)
 

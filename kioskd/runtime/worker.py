@@ -45,6 +45,7 @@ from kioskd.errors import (
 )
 from kioskd.hal.simulated import device_error
 from kioskd.runtime.children import KILL_S, die_with_parent, drain, pump_lines, stop_process
+from kioskd.runtime.worker_main import PING
 
 log = structlog.get_logger(__name__)
 
@@ -173,6 +174,11 @@ class Worker:
                 return await self._wait(number, entry, method)
             finally:
                 self._calls.pop(number, None)
+
+    async def ping(self, *, timeout: float) -> None:
+        """Make sure that the process, where there is one, serves calls; raises as `call` does."""
+        if self._process is not None:
+            await self.call(PING, timeout=timeout)
 
     async def stop(self) -> None:
         """End the process, whatever it is doing; a call under way raises WorkerDied."""

@@ -16,6 +16,8 @@ from kioskd.errors import DeviceError, DocumentError, Reason
 
 Json: TypeAlias = Any
 
+PING: Final = "ping"
+"""The call that every worker answers: its main thread is free."""
 _END: Final = None
 
 
@@ -99,7 +101,8 @@ def _read(
 def _run(subject: Any, context: _Context, message: Json) -> None:
     number = message["id"]
     try:
-        result = getattr(subject, message["call"])(**message["args"])
+        method = message["call"]
+        result = None if method == PING else getattr(subject, method)(**message["args"])
     except DeviceError as error:
         context.send({"id": number, "error": {"reason": error.reason, "detail": error.detail}})
     except DocumentError as error:

@@ -72,8 +72,8 @@ FAULTS: Final = [
     # ---- worker processes
     Fault("camera worker killed",            v.talking, h.kill_worker("camera"),    see.device(CAMERA, FAILED, Reason.CRASHED), quick=True),
     Fault("camera worker hangs",             v.talking, h.freeze_worker("camera"),  see.device(CAMERA, FAILED, Reason.NO_ANSWER)),
-    Fault("scanner worker killed, idle",     v.talking, h.kill_worker("scanner"),   see.NOT_TOUCHED, then=v.scan_page, quick=True),
-    Fault("scanner worker hangs, idle",      v.talking, h.freeze_worker("scanner"), see.NOT_TOUCHED, then=v.scan_page),
+    Fault("scanner worker killed, idle",     v.fresh,   h.kill_worker("scanner"),   see.NOT_TOUCHED, then=v.scan_page, quick=True),
+    Fault("scanner worker hangs, idle",      v.fresh,   h.freeze_worker("scanner"), see.device(SCANNER, FAILED, Reason.NO_ANSWER), then=v.scan_page),
     # ---- the camera
     Fault("camera unplugged",                v.talking, h.camera_off,         see.device(CAMERA, ABSENT), h.camera_on, quick=True),
     Fault("camera gives nothing",            v.talking, h.camera("hang"),     see.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
@@ -132,7 +132,7 @@ FAULTS: Final = [
     # ---- the machine
     Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
     Fault("journal hangs, full",             v.talking, h.fill_journal,           see.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
-    Fault("no memory for a scan",            v.asked_to_scan, h.both(h.little_memory("scanner"), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
+    Fault("no memory for a scan",            h.both(v.fresh, v.asked_to_scan), h.both(h.little_memory("scanner"), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
     Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),
     Fault("spool full at the second page",   v.scan_page,     h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.PREVIEW, Reason.DISK_FULL, pages=1), h.empty_spool, then=h.both(v.scan_again, v.send_pages), root=True),
     Fault("spool full at a document",        v.talking,       h.both(h.fill_spool, v.send_document, v.refused_for_space), see.NOT_TOUCHED, h.empty_spool, then=v.print_again, root=True),

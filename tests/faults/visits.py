@@ -32,6 +32,15 @@ async def idle(rig: Rig) -> None:
     await rig.idle()
 
 
+async def fresh(rig: Rig) -> None:
+    """Have a daemon that has just started: its scanner's worker is still there from the look."""
+    await rig.idle()
+    await rig.stop()
+    await rig.start()
+    await until_seen(rig, HEALTHY)
+    await rig.call()
+
+
 async def talking_by_own_clock(rig: Rig) -> None:
     """Have a call up with a daemon whose clock can jump."""
     if not rig.machine.environment:

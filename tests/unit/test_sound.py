@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from kioskd.errors import Reason
 from kioskd.hal.device import DeviceState
 from kioskd.hal.microphone import CHUNK_SAMPLES, Route
 from kioskd.hal.panel import PanelEvent
+from kioskd.runtime.watchdog import Pulse
 from kioskd.settings import validate
 from kioskd.visit import events as ev
 from kioskd.visit.state import Agent
@@ -162,7 +164,7 @@ async def test_hook_and_buttons_of_the_panel_reach_sound_and_visit() -> None:
     panel = kiosk.devices.panel.device
     assert isinstance(panel, FakePanel)
     await panel.open()
-    listening = asyncio.create_task(kiosk._run_panel())
+    listening = asyncio.create_task(kiosk._front.run(Pulse("panel", math.inf), 1.0))
 
     async def press(event: PanelEvent) -> None:
         panel.push(event)

@@ -24,7 +24,7 @@ from kioskd.runtime.shared import SLOTS, SharedRing
 from kioskd.runtime.worker import LADDER_S, DeviceWorker, Worker, overdue
 
 TARGET = "tests.unit.subjects:Subject"
-RESTARTS = 200
+RESTARTS = 80
 
 
 @pytest.fixture
@@ -63,6 +63,16 @@ async def test_a_crash_is_told_and_the_next_call_finds_a_new_process(worker: Wor
         await worker.call("abort", timeout=10)
     assert await worker.call("pid", timeout=10) != before
     assert not psutil.pid_exists(before)
+
+
+async def test_a_worker_that_hangs_at_rest_is_found_out_by_a_ping(worker: Worker) -> None:
+    await worker.ping(timeout=10)  # there is none yet: nothing to be found out
+    before = await worker.call("pid", timeout=10)
+    await worker.ping(timeout=10)
+    os.kill(before, signal.SIGSTOP)
+    with pytest.raises(WorkerStalled):
+        await worker.ping(timeout=0.2)
+    assert await worker.call("pid", timeout=10) != before
 
 
 async def test_a_worker_killed_while_idle_is_replaced() -> None:
@@ -176,7 +186,7 @@ async def restart(times: int) -> None:
     await worker.stop()
 
 
-async def test_200_restarts_leave_nothing() -> None:
+async def test_many_restarts_leave_nothing() -> None:
     await restart(1)
     before = held()
     await asyncio.gather(*(restart(RESTARTS // 4) for _ in range(4)))
