@@ -75,7 +75,7 @@ class Rig:
     slowest_answer_s: float = 0.0
     rows: int = 0
     printed_before: int = 0
-    """How many documents had come out when the row began."""
+    """How many sheets had come out when the row began."""
 
     # -- the daemon ---------------------------------------------------------------
 
@@ -242,8 +242,9 @@ class Rig:
         return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
 
     def printed(self) -> int:
-        """Return how many documents have come out of the printer."""
-        return len(list(self.cups.printed.glob("*.pdf")))
+        """Return how many sheets have come out of the printer."""
+        pages = self.cups.printed / "pages"
+        return len(pages.read_text().splitlines()) if pages.exists() else 0
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,8 @@ from tests.faults.sights import HEALTHY, paper, scan, until_seen
 
 TOLD_S = 40.0
 """How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 15 s)."""
+LETTER = ["UN", "DEUX"]
+"""The words of the agent's document, one a page."""
 LONG_S = 60.0
 QUIET_S = 3.0
 """How long the printer is watched for paper that must not come."""
@@ -109,7 +111,7 @@ async def send_document(rig: Rig) -> None:
     """The agent sends a document of two pages."""
     await close_papers(rig)
     letter = rig.folder / "letter.pdf"
-    await asyncio.to_thread(stage.make_pdf, letter, ["UN", "DEUX"])
+    await asyncio.to_thread(stage.make_pdf, letter, LETTER)
     await rig.agent.send(letter)
 
 
@@ -126,7 +128,7 @@ async def print_again(rig: Rig) -> None:
     await asked_to_print(rig)
     await rig.resident.press("print-accept")
     await until_seen(rig, paper(PrintStage.PRINTED))
-    assert rig.printed() == before + 1
+    assert rig.printed() == before + len(LETTER)
 
 
 async def close_papers(rig: Rig) -> None:
@@ -204,7 +206,7 @@ async def printing_held(rig: Rig) -> None:
 async def printed_once(rig: Rig) -> None:
     """The job goes on to its end, and came out once."""
     await until_seen(rig, paper(PrintStage.PRINTED))
-    assert rig.printed() == rig.printed_before + 1
+    assert rig.printed() == rig.printed_before + len(LETTER)
 
 
 async def nothing_printed(rig: Rig) -> None:
