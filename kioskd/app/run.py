@@ -180,6 +180,7 @@ class Daemon:
             screen_connected=self._screen.connected,
             safe_mode=self._starts.safe,
             failed_starts=self._starts.failed,
+            stuck=self._watchdog.stuck(),
             loop_lag_p99_ms=round(lag_p99_ms, 1),
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),

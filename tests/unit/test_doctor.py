@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kioskd.diagnostics.findings import device_finding
+from kioskd.diagnostics.findings import device_id
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind
 
@@ -73,5 +73,5 @@ def test_the_schema_is_json_and_names_the_devices() -> None:
 
 
 def test_every_reason_of_every_device_has_an_id_of_its_own() -> None:
-    ids = {device_finding(kind, reason, "").id for kind in DeviceKind for reason in Reason}
+    ids = {device_id(kind, reason) for kind in DeviceKind for reason in Reason}
     assert len(ids) == len(DeviceKind) * len(Reason)

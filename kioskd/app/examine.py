@@ -1,0 +1,89 @@
+"""From a configuration, sound or not, to what doctor examines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+import kioskd
+from drivers.microphone.pipewire import PipewireMicrophoneConfig
+from drivers.printer.cups_printer import CupsPrinterConfig
+from drivers.speaker.pipewire import PipewireSpeakerConfig
+from kioskd.app.run import broker_address
+from kioskd.diagnostics.doctor import Subject
+from kioskd.diagnostics.findings import Found, Trouble, trouble
+from kioskd.errors import SettingsError
+from kioskd.hal.device import Device
+from kioskd.runtime.starts import FILE
+from kioskd.settings import ControlSettings, Settings, load, read_toml
+from kioskd.signalling.link import BrokerAddress
+
+SOUND: Final = Path("/run/kioskd-sound/native")
+"""Where the kiosk's sound server listens: systemd/kioskd.service."""
+_WRITTEN: Final = (
+    Path(kioskd.__file__),
+    Path("/var/lib/systemd/timesync/clock"),  # touched now and then: systemd-timesyncd(8)
+)
+
+
+def subject(config: Path) -> tuple[Subject, Settings | None]:
+    """Return what is to be examined; with settings that are wrong, that and the rest."""
+    try:
+        settings = load(config)
+    except SettingsError as error:
+        refused = isinstance(error.__cause__, PermissionError)
+        what = Trouble.NOT_ALLOWED if refused else Trouble.SETTINGS
+        known = tuple(trouble(what, fault) for fault in error.faults)
+        return Subject(control=_control(config), known=known, files=_WRITTEN), None
+    return _whole(config, settings), settings
+
+
+def _control(config: Path) -> Path:
+    """Return the control socket of a configuration that is wrong, perhaps elsewhere."""
+    try:
+        return ControlSettings.model_validate(read_toml(config).get("control", {})).socket
+    except (SettingsError, ValidationError):
+        return ControlSettings().socket
+
+
+def _whole(config: Path, settings: Settings) -> Subject:
+    if not os.environ.get("PULSE_SERVER") and os.access(SOUND, os.W_OK):
+        os.environ["PULSE_SERVER"] = f"unix:{SOUND}"
+    broker: BrokerAddress | None = None
+    known: tuple[Found, ...] = ()
+    try:
+        broker = broker_address(settings.kiosk.id, settings.broker)
+    except SettingsError as error:
+        known = tuple(trouble(Trouble.SETTINGS, fault) for fault in error.faults)
+    sound = isinstance(settings.microphone, PipewireMicrophoneConfig) or isinstance(
+        settings.speaker, PipewireSpeakerConfig
+    )
+    printer = settings.printer
+    return Subject(
+        control=settings.control.socket,
+        known=known,
+        kiosk=settings.kiosk.id,
+        broker=broker,
+        certificate=settings.broker.certificate if settings.broker.tls else None,
+        screen_port=settings.screen.port,
+        spool=settings.documents.spool,
+        state=settings.state.folder,
+        sound=sound,
+        print_server=printer.server if isinstance(printer, CupsPrinterConfig) else None,
+        devices=lambda: _devices(settings),
+        files=(*_WRITTEN, config, settings.state.folder / FILE, settings.documents.spool),
+    )
+
+
+def _devices(settings: Settings) -> list[Device]:
+    return [
+        settings.camera.build(),
+        settings.microphone.build(),
+        settings.speaker.build(),
+        settings.scanner.build(),
+        settings.printer.build(),
+        settings.panel.build(),
+    ]
