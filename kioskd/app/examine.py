@@ -12,7 +12,7 @@ import kioskd
 from drivers.microphone.pipewire import PipewireMicrophoneConfig
 from drivers.printer.cups_printer import CupsPrinterConfig
 from drivers.speaker.pipewire import PipewireSpeakerConfig
-from kioskd.app.run import broker_address
+from kioskd.app.broker import broker_address
 from kioskd.diagnostics.doctor import Subject
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.errors import SettingsError
