@@ -26,8 +26,9 @@ from kioskd.hal.device import DeviceKind
 from kioskd.simulation.pipewire import PIPEWIRE, PULSE
 from tests.faults import hands as h
 from tests.faults import visits as v
+from tests.faults.relay import Line
 from tests.faults.rig import ROOT, Rig
-from tests.faults.test_faults import FAULTS, Fault
+from tests.faults.test_faults import FAILED, FAULTS, Fault
 
 DOCTOR_S: Final = 30.0
 """Its limit is 15 s on a kiosk; here it runs beside a browser and a call."""
@@ -189,7 +190,7 @@ NO_SCREEN: Final = h.Sight(
     "no screen", lambda rig: rig.status is not None and not rig.status.screen_connected
 )
 SILENT: Final = h.Sight("no answer", lambda rig: rig.status is None)
-SPEAKER_GONE: Final = h.device(DeviceKind.SPEAKER, h.DeviceState.FAILED)
+SPEAKER_GONE: Final = h.device(DeviceKind.SPEAKER, FAILED)
 die, live = h.kill_daemon, h.start_daemon
 dead_sound, dead_cups, dead_broker = (
     sound(PIPEWIRE, signal.SIGKILL),
@@ -209,7 +210,7 @@ BESIDE: Final[list[tuple[Fault, Diagnosis]]] = [
     (Fault("daemon dead, configuration broken", v.idle, h.both(die, break_config), h.DEAD, h.both(mend_config, live), quick=True), says(T.SETTINGS, also=[T.DEAD])),
     (Fault("daemon dead, screen's port taken", v.idle, h.both(die, take_port), h.DEAD, h.both(give_port, live)), says(T.SCREEN_PORT, also=[T.DEAD])),
     (Fault("daemon dead, broker dead",        v.idle, h.both(die, dead_broker), h.DEAD, h.both(h.start(h.MOSQUITTO), live)), says(T.DEAD, also=[T.BROKER_SILENT])),
-    (Fault("daemon dead, line cut",           v.idle, h.both(die, h.line(h.Line.REFUSED)), h.DEAD, h.both(h.line(h.Line.GOOD), live)), says(T.DEAD, also=[T.BROKER])),
+    (Fault("daemon dead, line cut",           v.idle, h.both(die, h.line(Line.REFUSED)), h.DEAD, h.both(h.line(Line.GOOD), live)), says(T.DEAD, also=[T.BROKER])),
     (Fault("daemon dead, PipeWire dead",      v.idle, h.both(die, dead_sound), h.DEAD, h.both(sound_again, live), quick=True), says(T.DEAD, also=[T.SOUND_SERVER])),
     (Fault("daemon dead, cupsd dead",         v.idle, h.both(die, dead_cups), h.DEAD, h.both(h.start(h.CUPSD), live)), says(T.DEAD, also=[T.PRINT_SYSTEM])),
     (Fault("daemon dead, printer off",        v.idle, h.both(die, h.kill(h.IPP_PRINTER)), h.DEAD, h.both(h.start(h.IPP_PRINTER), live)), says(T.DEAD, also=[printer(R.OFFLINE)])),
