@@ -36,7 +36,7 @@ async def broker(address: BrokerAddress, *, say_hello: bool) -> list[Found]:
             lambda: socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         )
     except OSError as error:
-        no_network = [] if has_address() else [trouble(Trouble.NO_NETWORK)]
+        no_network = [] if has_route() else [trouble(Trouble.NO_NETWORK)]
         return [*no_network, trouble(Trouble.NAMES, f"{address.host}: {why(error)}")]
     local = all(ipaddress.ip_address(one[4][0]).is_loopback for one in found)
     try:
@@ -67,10 +67,10 @@ async def broker(address: BrokerAddress, *, say_hello: bool) -> list[Found]:
 
 
 def _network(local: bool) -> list[Found]:
-    return [] if local or has_address() else [trouble(Trouble.NO_NETWORK)]
+    return [] if local or has_route() else [trouble(Trouble.NO_NETWORK)]
 
 
-def has_address(routes: Path = Path("/proc/net")) -> bool:
+def has_route(routes: Path = Path("/proc/net")) -> bool:
     """Tell whether the machine has a default route, of either family."""
     with contextlib.suppress(OSError):
         for line in (routes / "route").read_text().splitlines()[1:]:

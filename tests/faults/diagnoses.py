@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kioskd.diagnostics.findings import Trouble, device_id
-from kioskd.diagnostics.network import has_address
+from kioskd.diagnostics.network import has_route
 from kioskd.diagnostics.report import Report
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind
@@ -110,7 +110,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "spool full at the second page":   says(T.SPOOL_FULL),
     "spool full at a document":        says(T.SPOOL_FULL),
     "a page cannot be kept":           not_met(IN_A_SCAN),
-    "names are not resolved":          says(T.NAMES if has_address() else T.NO_NETWORK),
+    "names are not resolved":          says(T.NAMES if has_route() else T.NO_NETWORK),
     "clock an hour ahead":             not_met("no other clock is here to compare it with"),
     "clock an hour back":              says(T.CLOCK),
     "clock falls to 1970":             says(T.CLOCK),
