@@ -194,7 +194,13 @@ def doctor(
     if fix and (remedies := fixes.remedies(subject, seen)):
         done = [_mend(one, spoken, sys.stderr if as_json else sys.stdout) for one in remedies]
         seen = doctor_checks.examine(subject)
-    told = reports.report(seen.found, seen.board.checks, kiosk=subject.kiosk, language=spoken)
+    told = reports.report(
+        seen.found,
+        seen.board.checks,
+        took_s=seen.took_s,
+        kiosk=subject.kiosk,
+        language=spoken,
+    )
     told = told.model_copy(update={"fixes": done})
     if as_json:
         _print_json(told.model_dump_json())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,7 @@ class Examination:
     daemon: Daemon = field(default_factory=Daemon)
     systemd: dict[str, str] = field(default_factory=dict)
     whole: bool = True
+    took_s: float = 0.0
 
     @property
     def found(self) -> list[Found]:
@@ -60,7 +62,7 @@ class Examination:
 
 def examine(subject: Subject) -> Examination:
     """Look at everything. Takes ALL_S seconds at the most, whatever hangs."""
-    one = Examination()
+    one, started = Examination(), time.monotonic()
     one.board.found += subject.known
     # A native library that blocks the loop must not block us: nobody waits for the thread.
     thread = threading.Thread(target=lambda: asyncio.run(_examine(subject, one)), daemon=True)
@@ -70,6 +72,7 @@ def examine(subject: Subject) -> Examination:
         one.whole = False
         one.board.give_up()
     one.board.found += stacks.usb_hub(one.found)
+    one.took_s = time.monotonic() - started
     return one
 
 

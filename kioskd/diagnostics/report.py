@@ -124,7 +124,12 @@ class Report(_Part):
 
 
 def report(
-    found: Iterable[Found], checks: list[Check], *, kiosk: str | None, language: Language
+    found: Iterable[Found],
+    checks: list[Check],
+    *,
+    took_s: float,
+    kiosk: str | None,
+    language: Language,
 ) -> Report:
     """Put what was found in order and into words."""
     findings = [_told(root, effects, language) for root, effects in ordered(found)]
@@ -133,7 +138,7 @@ def report(
         kiosk=kiosk,
         language=language,
         time=datetime.now(UTC),
-        took_s=max((one.took_s for one in checks), default=0.0),
+        took_s=round(took_s, 3),
         verdict=(Verdict.BROKEN, Verdict.DEGRADED, Verdict.HEALTHY)[worst],
         findings=findings,
         checks=checks,
@@ -150,7 +155,7 @@ def ordered(found: Iterable[Found]) -> list[tuple[Found, list[Found]]]:
 
     A cause is as bad as the worst that it leads to.
     """
-    unique = list({(one.id, one.detail): one for one in found}.values())
+    unique = _once(found)
     causes: dict[int, list[Found]] = {}
     roots = [one for one in unique if _cause_of(one, unique) is None]
     for one in unique:
@@ -161,6 +166,21 @@ def ordered(found: Iterable[Found]) -> list[tuple[Found, list[Found]]]:
             causes.setdefault(id(top), []).append(one)
     pairs = [(one, causes.get(id(one), [])) for one in roots]
     return sorted((_inherited(*pair) for pair in pairs), key=lambda pair: _rank(pair[0]))
+
+
+def _once(found: Iterable[Found]) -> list[Found]:
+    """Make one finding of those with the same id, with all that was seen."""
+    seen: dict[str, list[Found]] = {}
+    for one in found:
+        seen.setdefault(one.id, []).append(one)
+    return [
+        Found(
+            id=identifier,
+            severity=min((one.severity for one in same), key=_weight),
+            detail="\n".join(dict.fromkeys(one.detail for one in same if one.detail)),
+        )
+        for identifier, same in seen.items()
+    ]
 
 
 def _cause_of(effect: Found, among: list[Found]) -> Found | None:

@@ -215,7 +215,7 @@ BESIDE: Final[list[tuple[Fault, Diagnosis]]] = [
     (Fault("daemon dead, cupsd dead",         v.idle, h.both(die, dead_cups), h.DEAD, h.both(h.start(h.CUPSD), live)), says(T.DEAD, also=[T.PRINT_SYSTEM])),
     (Fault("daemon dead, printer off",        v.idle, h.both(die, h.kill(h.IPP_PRINTER)), h.DEAD, h.both(h.start(h.IPP_PRINTER), live)), says(T.DEAD, also=[printer(R.OFFLINE)])),
     (Fault("daemon dead, camera gone",        v.idle, h.both(die, camera_gone), h.DEAD, h.both(camera_back, live)), says(T.DEAD, also=[camera(R.NOT_FOUND)])),
-    (Fault("daemon dead, scanner off",        v.idle, h.both(die, h.scanner_off), h.DEAD, h.both(h.scanner_on, live)), says(T.DEAD, also=[scanner(R.NOT_FOUND)])),
+    (Fault("daemon dead, scanner off",        v.idle, h.both(die, h.scanner_off), h.DEAD, h.both(h.scanner_on, live)), says(T.DEAD, also=[scanner(R.IO_ERROR)])),
     (Fault("daemon dead, scanner hangs",      v.idle, h.both(die, h.scanner_hangs), h.DEAD, h.both(h.scanner_goes_on, live)), says(T.DEAD, also=[scanner(R.NO_ANSWER)])),
     (Fault("daemon dead, spool full",         v.idle, h.both(die, h.fill_spool), h.DEAD, h.both(h.empty_spool, live), root=True), says(T.DEAD, also=[T.SPOOL_FULL])),
     (Fault("spool full, nobody there",        v.idle, h.fill_spool, ANYHOW, h.empty_spool, root=True), says(T.SPOOL_FULL)),

@@ -113,6 +113,12 @@ def test_a_broken_configuration_explains_a_dead_daemon() -> None:
     assert order(*found) == [("KSK-001", ["KSK-002"]), ("KSK-003", [])]
 
 
+def test_what_was_seen_twice_is_told_once() -> None:
+    faults = [trouble(Trouble.SETTINGS, "kiosk: is missing"), trouble(Trouble.SETTINGS, "kosk")]
+    ((root, _),) = ordered([*faults, faults[0]])
+    assert root.detail == "kiosk: is missing\nkosk"
+
+
 def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
     assert trouble(Trouble.CLOCK).severity is Severity.DEGRADED
     ((root, _),) = ordered([trouble(Trouble.BROKER_CERTIFICATE), trouble(Trouble.CLOCK)])
