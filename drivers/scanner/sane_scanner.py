@@ -52,6 +52,7 @@ class SaneScanner(Scanner):
         self._open = False
         self._scanning = False
         self._name: str | None = None  # what was opened last, and worked since
+        self._last: str | None = None  # the same, kept over errors
         self._looking: asyncio.Task[Any] | None = None
         self._worker = DeviceWorker(
             "scanner",
@@ -87,9 +88,15 @@ class SaneScanner(Scanner):
         if self._scanning:
             return DeviceHealth(DeviceState.READY)
         name, self._name = self._name, None  # an error below asks for a real opening
-        if name is None or not await still_there(name, self._config.config_dir):
-            name = await self._look()
-        self._name = name
+        try:
+            if name is None or not await still_there(name, self._config.config_dir):
+                name = await self._look()
+        except DeviceError as error:
+            # SANE calls it an error of input and output, too, when it is switched off.
+            if error.reason is Reason.IO_ERROR and self._last is not None:
+                await still_there(self._last, self._config.config_dir)
+            raise
+        self._name = self._last = name
         return DeviceHealth(DeviceState.READY)
 
     async def _look(self) -> str:

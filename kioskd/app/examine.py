@@ -50,21 +50,22 @@ def _control(config: Path) -> Path:
 
 
 def _whole(config: Path, settings: Settings) -> Subject:
-    if not os.environ.get("PULSE_SERVER") and os.access(SOUND, os.W_OK):
-        os.environ["PULSE_SERVER"] = f"unix:{SOUND}"
     broker: BrokerAddress | None = None
-    known: tuple[Found, ...] = ()
+    known: list[Found] = []
     try:
         broker = broker_address(settings.kiosk.id, settings.broker)
     except SettingsError as error:
-        known = tuple(trouble(Trouble.SETTINGS, fault) for fault in error.faults)
+        known += [trouble(Trouble.SETTINGS, fault) for fault in error.faults]
     sound = isinstance(settings.microphone, PipewireMicrophoneConfig) or isinstance(
         settings.speaker, PipewireSpeakerConfig
     )
+    if sound and not _reach_sound_server():
+        known.append(trouble(Trouble.NOT_ALLOWED, f"{SOUND}: permission denied"))
+        sound = False
     printer = settings.printer
     return Subject(
         control=settings.control.socket,
-        known=known,
+        known=tuple(known),
         kiosk=settings.kiosk.id,
         broker=broker,
         certificate=settings.broker.certificate if settings.broker.tls else None,
@@ -73,16 +74,26 @@ def _whole(config: Path, settings: Settings) -> Subject:
         state=settings.state.folder,
         sound=sound,
         print_server=printer.server if isinstance(printer, CupsPrinterConfig) else None,
-        devices=lambda: _devices(settings),
+        devices=lambda: _devices(settings, sound=sound),
         files=(*_WRITTEN, config, settings.state.folder / FILE, settings.documents.spool),
     )
 
 
-def _devices(settings: Settings) -> list[Device]:
+def _reach_sound_server() -> bool:
+    """Let this process find the sound server that the daemon uses; False where we may not."""
+    if os.environ.get("PULSE_SERVER") or not SOUND.parent.exists():
+        return True  # found as every client of PulseAudio finds it
+    if not os.access(SOUND.parent, os.X_OK):
+        return False
+    os.environ["PULSE_SERVER"] = f"unix:{SOUND}"
+    return True
+
+
+def _devices(settings: Settings, *, sound: bool) -> list[Device]:
+    heard = [settings.microphone.build(), settings.speaker.build()] if sound else []
     return [
         settings.camera.build(),
-        settings.microphone.build(),
-        settings.speaker.build(),
+        *heard,
         settings.scanner.build(),
         settings.printer.build(),
         settings.panel.build(),
