@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import traceback
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TextIO
@@ -285,6 +286,9 @@ def main() -> None:
     except _USAGE_ERRORS as error:
         error.show()
         sys.exit(Exit.USAGE)
+    except Exception:  # noqa: BLE001  (Python's own code for it is 1, which means degraded here)
+        traceback.print_exc()
+        sys.exit(Exit.INTERNAL)
     sys.exit(code or Exit.HEALTHY)
 
 

@@ -59,9 +59,9 @@ def _whole(config: Path, settings: Settings) -> Subject:
     sound = isinstance(settings.microphone, PipewireMicrophoneConfig) or isinstance(
         settings.speaker, PipewireSpeakerConfig
     )
-    if sound and not _reach_sound_server():
+    reached = not sound or _reach_sound_server()
+    if not reached:
         known.append(trouble(Trouble.NOT_ALLOWED, f"{SOUND}: permission denied"))
-        sound = False
     printer = settings.printer
     return Subject(
         control=settings.control.socket,
@@ -72,9 +72,9 @@ def _whole(config: Path, settings: Settings) -> Subject:
         screen_port=settings.screen.port,
         spool=settings.documents.spool,
         state=settings.state.folder,
-        sound=sound,
+        sound=sound and reached,
         print_server=printer.server if isinstance(printer, CupsPrinterConfig) else None,
-        devices=lambda: _devices(settings, sound=sound),
+        devices=lambda: _devices(settings, heard=reached),
         files=(*_WRITTEN, config, settings.state.folder / FILE, settings.documents.spool),
     )
 
@@ -89,11 +89,11 @@ def _reach_sound_server() -> bool:
     return True
 
 
-def _devices(settings: Settings, *, sound: bool) -> list[Device]:
-    heard = [settings.microphone.build(), settings.speaker.build()] if sound else []
+def _devices(settings: Settings, *, heard: bool) -> list[Device]:
+    audible = [settings.microphone.build(), settings.speaker.build()] if heard else []
     return [
         settings.camera.build(),
-        *heard,
+        *audible,
         settings.scanner.build(),
         settings.printer.build(),
         settings.panel.build(),

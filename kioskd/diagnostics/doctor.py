@@ -61,13 +61,26 @@ class Examination:
 
 
 def examine(subject: Subject) -> Examination:
-    """Look at everything. Takes ALL_S seconds at the most, whatever hangs."""
+    """Look at everything. Takes ALL_S seconds at the most, whatever hangs.
+
+    Raises what only an error of ours can.
+    """
     one, started = Examination(), time.monotonic()
     one.board.found += subject.known
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(_examine(subject, one))
+        except BaseException as error:  # noqa: BLE001  (it is raised below)
+            errors.append(error)
+
     # A native library that blocks the loop must not block us: nobody waits for the thread.
-    thread = threading.Thread(target=lambda: asyncio.run(_examine(subject, one)), daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(ALL_S)
+    if errors:
+        raise errors[0]
     if thread.is_alive():
         one.whole = False
         one.board.give_up()
@@ -97,6 +110,8 @@ async def _examine(subject: Subject, one: Examination) -> None:
         second["broker"] = functools.partial(_broker, subject.broker, one.daemon)
     for device in subject.devices() if one.daemon.dead else ():
         second[device.kind.value] = functools.partial(stacks.device, device)
+    if one.daemon.status is None and not one.daemon.dead:
+        second["devices"] = _held
     await one.board.run(second)
 
 
@@ -144,14 +159,18 @@ async def _swap() -> list[Found]:
     return [] if kept_out else await in_thread(machine.swap)
 
 
+async def _held() -> list[Found]:
+    raise LeftOut("kioskd holds them")
+
+
 async def _broker(address: BrokerAddress, living: Daemon) -> list[Found]:
     status = living.status
-    if status is None and not living.dead:
-        raise LeftOut("kioskd may be connected, and a second login would throw it out")
     online = status is not None and status.broker_online
     if online and address.tls is None:
         return []
-    found = await network.broker(address, say_hello=not online)
+    # A daemon that tells nothing may be connected: a second login would throw it out.
+    unknown = status is None and not living.dead
+    found = await network.broker(address, say_hello=not (online or unknown))
     if not found and status is not None and not online:
         text = "it answers us; kioskd tries again within 30 s"
         return [trouble(Trouble.BROKER, f"{address.host}:{address.port}: {text}")]

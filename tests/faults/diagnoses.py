@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from kioskd.diagnostics import machine
 from kioskd.diagnostics.findings import Trouble, device_id
 from kioskd.diagnostics.network import has_route
 from kioskd.diagnostics.report import Report
@@ -66,6 +67,8 @@ def printer(reason: Reason) -> str:
     return device_id(DeviceKind.PRINTER, reason)
 
 
+OF_THIS_MACHINE: Final = {one.id for one in machine.swap()}
+"""True of a developer's machine, and no fault of the rig's."""
 NOTHING: Final = Diagnosis()
 DEAD: Final = says(Trouble.DEAD)
 T, R = Trouble, Reason
@@ -277,7 +280,7 @@ def ids(report: Report) -> list[str]:
 
 def right(report: Report, wanted: Diagnosis) -> bool:
     """Tell whether the right cause stands first, and the others somewhere."""
-    told = ids(report)
+    told = [one for one in ids(report) if one not in OF_THIS_MACHINE]
     if not wanted.first:
         return not told
     return bool(told) and told[0] in wanted.first and {*wanted.also} <= {*told}
