@@ -29,7 +29,7 @@ from tests.faults import hands as h
 from tests.faults import visits as v
 from tests.faults.relay import Line
 from tests.faults.rig import ROOT, Rig
-from tests.faults.test_faults import FAILED, FAULTS, Fault
+from tests.faults.test_faults import ABSENT, FAILED, FAULTS, Fault
 
 DOCTOR_S: Final = 30.0
 """Its limit is 15 s on a kiosk; here it runs beside a browser and a call."""
@@ -80,7 +80,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "scanner worker hangs, idle":      not_met(OVER),
     "printer worker killed, idle":     not_met(OVER),
     "printer worker hangs, idle":      not_met(OVER),
-    "camera unplugged":                says(camera(R.NOT_FOUND), camera(R.UNPLUGGED)),
+    "camera unplugged":                not_met("the shim's node stays, so at rest nothing is seen; BESIDE has it"),
     "camera gives nothing":            says(camera(R.NO_ANSWER)),
     "camera's format changes":         says(camera(R.WRONG_FORMAT)),
     "camera taken by another":         says(camera(R.BUSY)),
@@ -207,6 +207,7 @@ BESIDE: Final[list[tuple[Fault, Diagnosis]]] = [
     (Fault("all is well, in a call",          v.talking, h.nothing, h.HEALTHY), NOTHING),
     (Fault("PipeWire killed",                 v.idle, dead_sound, SPEAKER_GONE, sound_again, quick=True), says(T.SOUND_SERVER)),
     (Fault("pipewire-pulse hangs",            v.idle, sound(PULSE, signal.SIGSTOP), SPEAKER_GONE, sound(PULSE, signal.SIGCONT)), says(T.SOUND_SERVER)),
+    (Fault("camera gone",                     v.idle, camera_gone, h.device(DeviceKind.CAMERA, ABSENT), camera_back), says(camera(R.NOT_FOUND))),
     (Fault("screen's browser gone",           v.idle, screen_gone, NO_SCREEN, screen_back, quick=True), says(T.NO_SCREEN)),
     (Fault("daemon stopped by a signal",      v.idle, stop_daemon, SILENT, daemon_goes_on), says(T.HANGS)),
     (Fault("configuration broken, daemon alive", v.idle, break_config, ANYHOW, mend_config), says(T.SETTINGS)),

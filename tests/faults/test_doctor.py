@@ -13,6 +13,7 @@ import pytest
 
 from kioskd.diagnostics.report import Verdict
 from tests.faults import hands as h
+from tests.faults import visits as v
 from tests.faults.diagnoses import BESIDE, DIAGNOSES, Diagnosis, diagnosed, examined, ids, right
 from tests.faults.machine import Machine
 from tests.faults.rig import LOG, Rig
@@ -53,8 +54,17 @@ async def test_the_cause_is_named_first(
         assert wanted is not None, "say in diagnoses.py what doctor must say of it"
         await _ask(rig, fault, wanted, row)
     finally:
-        rig.machine.set_clock(0)
+        await _tidy(rig, fault)
         (LOG / "doctor.json").write_text(json.dumps(told, indent=1))
+
+
+async def _tidy(rig: Rig, fault: Fault) -> None:
+    """Do what a row of the matrix does in its `then`, which is not asked for here."""
+    if fault.given is v.printing_held:
+        await rig.cups.fault(None)
+    if rig.machine.environment:  # the next daemon goes by the machine's clock again
+        await rig.kill()
+        rig.machine.environment = {}
 
 
 async def _ask(rig: Rig, fault: Fault, wanted: Diagnosis, row: dict[str, Any]) -> None:
