@@ -6,6 +6,7 @@ Exit codes: 0 all is well, 1 degraded, 2 broken or wrong settings, 3 wrong usage
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -194,6 +195,8 @@ def doctor(
     done: list[Fix] = []
     if fix and (remedies := fixes.remedies(subject, seen)):
         done = [_mend(one, spoken, sys.stderr if as_json else sys.stdout) for one in remedies]
+        if any(one.name == "restart" for one in remedies):
+            asyncio.run(fixes.settled(subject.control))
         seen = doctor_checks.examine(subject)
     told = reports.report(
         seen.found,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kioskd.diagnostics.daemon import ask
 from kioskd.diagnostics.doctor import Examination, Subject
 from kioskd.diagnostics.findings import Trouble
 from kioskd.diagnostics.machine import file_system
 from kioskd.documents.spool import Spool
 
 SYSTEMCTL_S: Final = 60.0
+SETTLE_S: Final = 15.0
+LOOK_S: Final = 0.5
 _COMING: Final = ("active", "activating", "reloading", "deactivating")
 
 
@@ -43,6 +48,19 @@ def remedies(subject: Subject, seen: Examination) -> list[Remedy]:
     if seen.systemd and not ids & {Trouble.SETTINGS, Trouble.SCREEN_PORT}:
         found.append(Remedy("restart", _restart))
     return found
+
+
+async def settled(control: Path) -> None:
+    """Give a daemon that was just started its time to find the broker and the screen."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                daemon = await ask(control)
+                status = daemon.status
+                online = status is not None and status.broker_online and status.screen_connected
+                if online or daemon.dead:
+                    return
+                await asyncio.sleep(LOOK_S)
 
 
 def _empty(folder: Path) -> None:

@@ -29,10 +29,6 @@ def show(report: Report, console: Console) -> None:
             console.print(
                 f"{ui.unchecked}{ui.colon}{check.name} ({check.left_out})", highlight=False
             )
-    if report.findings:
-        console.print(
-            f"{ui.more}{ui.colon}kioskctl explain {report.findings[0].id}", highlight=False
-        )
 
 
 def show_one(finding: Finding, language: Language, console: Console) -> None:

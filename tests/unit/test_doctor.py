@@ -106,6 +106,27 @@ def test_it_mends_nothing_unless_it_is_told_to(config: Path) -> None:
     assert result.returncode == 2  # the daemon is still dead
 
 
+SYSTEMCTL = """#!/bin/sh
+echo "$1 $2" >> {log}
+[ "$1" = show ] && printf 'LoadState=loaded\\nActiveState=failed\\nSubState=failed\\nNRestarts=4\\n'
+exit 0
+"""
+
+
+def test_a_daemon_that_systemd_knows_is_started_once_and_only_with_fix(config: Path) -> None:
+    programs, log = config.parent / "bin", config.parent / "log"
+    programs.mkdir()
+    (programs / "systemctl").write_text(SYSTEMCTL.format(log=log))
+    (programs / "systemctl").chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    told = kioskctl("doctor", "--config", str(config), "--json", **path).stdout
+    assert "4 restarts" in Report.model_validate_json(told).findings[0].detail
+    assert "restart kioskd" not in log.read_text()
+    told = kioskctl("doctor", "--config", str(config), "--fix", "--json", **path).stdout
+    assert log.read_text().count("restart kioskd") == 1
+    assert [one.done for one in Report.model_validate_json(told).fixes] == [True]
+
+
 def test_explain_tells_one_finding_in_full(tmp_path: Path) -> None:
     french = kioskctl("explain", "ksk-0105", "--language", "fr").stdout
     assert "Caméra : ne répond pas" in french

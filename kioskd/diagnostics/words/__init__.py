@@ -50,7 +50,6 @@ class Headings(_Table):
     action: str
     also: str
     unchecked: str
-    more: str
     fixing: str
     fixed: str
     not_fixed: str
