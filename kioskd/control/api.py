@@ -14,7 +14,10 @@ class _Answer(BaseModel):
 
 
 class DeviceStatus(_Answer):
-    """One device; `since_s` is how many seconds it has been in this state."""
+    """One device; `since_s` is how many seconds it has been in this state.
+
+    `lately` is its last error, other than its absence, which is over for `lately_s` seconds.
+    """
 
     kind: DeviceKind
     driver: str
@@ -22,6 +25,8 @@ class DeviceStatus(_Answer):
     reason: Reason | None
     detail: str
     since_s: float
+    lately: Reason | None = None
+    lately_s: float | None = None
 
 
 class CallStatus(_Answer):

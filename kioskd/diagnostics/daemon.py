@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from kioskd.control import client
-from kioskd.control.api import Status
+from kioskd.control.api import DeviceStatus, Status
 from kioskd.diagnostics.findings import Found, Trouble, device_finding, trouble, why
 from kioskd.errors import ControlError, Reason
-from kioskd.hal.device import DeviceState
+from kioskd.hal.device import DeviceKind, DeviceState
 
 ANSWER_S: Final = 3.0
 CONNECT_S: Final = 1.0
+LATELY_S: Final = 20.0
+"""Longer than it takes to open a device again and to judge it (kioskd/app/sensors.py)."""
+_JUDGED: Final = (DeviceKind.CAMERA, DeviceKind.MICROPHONE)
+"""What no check proves to be well."""
 FEW: Final = 8
 """A daemon with no more descriptors left than this cannot start a worker."""
 _PROC: Final = Path("/proc")
@@ -73,12 +77,20 @@ def running(status: Status) -> list[Found]:
         found.append(trouble(Trouble.SAFE_MODE, starts))
     if status.stuck:
         found.append(trouble(Trouble.STUCK, ", ".join(status.stuck)))
-    for device in status.devices:
+    return found + [one for device in status.devices for one in _device(device)]
+
+
+def _device(device: DeviceStatus) -> list[Found]:
+    if device.state not in (DeviceState.READY, DeviceState.BUSY):
         reason = device.reason or Reason.IO_ERROR
-        healthy = device.state in (DeviceState.READY, DeviceState.BUSY)
-        if not healthy and reason is not Reason.NOT_CONFIGURED:
-            found.append(device_finding(device.kind, device.state, reason, device.detail))
-    return found
+        if reason is Reason.NOT_CONFIGURED:
+            return []
+        return [device_finding(device.kind, device.state, reason, device.detail)]
+    # A frozen camera that was opened anew is well until its pictures are judged again.
+    if device.kind in _JUDGED and device.lately and (device.lately_s or 0) < LATELY_S:
+        detail = f"{device.lately_s:.0f} s ago; opened anew since"
+        return [device_finding(device.kind, DeviceState.DEGRADED, device.lately, detail)]
+    return []
 
 
 def descriptors(pid: int, proc: Path = _PROC) -> list[Found]:

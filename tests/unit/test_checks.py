@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from kioskd.control.api import DeviceStatus
 from kioskd.diagnostics import board as boards
 from kioskd.diagnostics import daemon, doctor, machine, network, stacks
 from kioskd.diagnostics.board import Board, LeftOut, in_thread
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.errors import DeviceError, Reason
-from kioskd.hal.device import Device, DeviceHealth, DeviceKind
+from kioskd.hal.device import Device, DeviceHealth, DeviceKind, DeviceState
 
 
 async def fine() -> list[Found]:
@@ -138,6 +139,30 @@ async def test_a_daemon_that_only_listens_hangs(
         seen = await daemon.ask(tmp_path / "control.sock")
     assert not seen.dead
     assert [found.id for found in seen.found] == [Trouble.HANGS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ago_s", "ids"),
+    [
+        (DeviceKind.CAMERA, 3.0, ["KSK-127"]),
+        (DeviceKind.CAMERA, 60.0, []),
+        (DeviceKind.PRINTER, 3.0, []),
+    ],
+)
+def test_a_camera_opened_anew_is_not_called_well_at_once(
+    kind: DeviceKind, ago_s: float, ids: list[str]
+) -> None:
+    device = DeviceStatus(
+        kind=kind,
+        driver="v4l2",
+        state=DeviceState.BUSY,
+        reason=None,
+        detail="",
+        since_s=ago_s,
+        lately=Reason.FROZEN,
+        lately_s=ago_s,
+    )
+    assert [one.id for one in daemon._device(device)] == ids
 
 
 def test_a_process_without_descriptors_is_seen() -> None:
