@@ -96,7 +96,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "connection cut in a page":        not_met(IN_A_SCAN),
     "scanner worker killed in a page": not_met(IN_A_SCAN),
     "scanner worker hangs in a page":  not_met(IN_A_SCAN),
-    "scanner hangs in a page":         says(scanner(R.NO_ANSWER), scanner(R.OFFLINE)),
+    "scanner hangs in a page":         not_met(IN_A_SCAN),
     "cupsd killed, idle":              says(T.PRINT_SYSTEM),
     "cupsd hangs, idle":               says(T.PRINT_SYSTEM),
     "printer switched off, idle":      says(printer(R.OFFLINE)),
