@@ -21,8 +21,10 @@ from kioskd.errors import SignallingError
 from kioskd.signalling.link import BrokerAddress
 from kioskd.signalling.probe import BrokerRefuses, probe
 
-CONNECT_S: Final = 2.0
-CONNACK_S: Final = 2.0
+NAMES_S: Final = 1.2
+CONNECT_S: Final = 1.8
+CONNACK_S: Final = 1.8
+"""The three together are less than a check may take (board.CHECK_S)."""
 SOON: Final = timedelta(days=21)
 _NOT_YET_VALID: Final = 9
 """X509_V_ERR_CERT_NOT_YET_VALID: x509_vfy.h"""
@@ -32,12 +34,12 @@ async def broker(address: BrokerAddress, *, say_hello: bool) -> list[Found]:
     """Go the way to the broker. `say_hello`: log in too, which throws out a daemon that is."""
     where = f"{address.host}:{address.port}"
     try:
-        found = await in_thread(
-            lambda: socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        )
+        found = await _resolve(address.host, address.port)
+    except TimeoutError:
+        silent = f"{address.host}: no answer in {NAMES_S:g} s"
+        return [*_network(local=False), trouble(Trouble.NAMES, silent)]
     except OSError as error:
-        no_network = [] if has_route() else [trouble(Trouble.NO_NETWORK)]
-        return [*no_network, trouble(Trouble.NAMES, f"{address.host}: {why(error)}")]
+        return [*_network(local=False), trouble(Trouble.NAMES, f"{address.host}: {why(error)}")]
     local = all(ipaddress.ip_address(one[4][0]).is_loopback for one in found)
     try:
         certificate = await _knock(address)
@@ -51,11 +53,11 @@ async def broker(address: BrokerAddress, *, say_hello: bool) -> list[Found]:
         return [trouble(Trouble.BROKER_CERTIFICATE, f"{where}: {error.reason or error}")]
     except TimeoutError:
         return [
-            *_network(local),
-            trouble(Trouble.BROKER, f"{where}: no answer in {CONNECT_S:.0f} s"),
+            *_network(local=local),
+            trouble(Trouble.BROKER, f"{where}: no answer in {CONNECT_S:g} s"),
         ]
     except OSError as error:
-        return [*_network(local), trouble(Trouble.BROKER, f"{where}: {why(error)}")]
+        return [*_network(local=local), trouble(Trouble.BROKER, f"{where}: {why(error)}")]
     if say_hello:
         try:
             await probe(address, timeout=CONNACK_S)
@@ -66,7 +68,13 @@ async def broker(address: BrokerAddress, *, say_hello: bool) -> list[Found]:
     return expiry(certificate, where) if certificate else []
 
 
-def _network(local: bool) -> list[Found]:
+async def _resolve(host: str, port: int) -> list[Any]:
+    """Ask for the name's addresses; a silent name server is not waited for. Raises OSError."""
+    async with asyncio.timeout(NAMES_S):
+        return await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+def _network(*, local: bool) -> list[Found]:
     return [] if local or has_route() else [trouble(Trouble.NO_NETWORK)]
 
 

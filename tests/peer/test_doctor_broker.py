@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from kioskd.diagnostics import network
+from kioskd.diagnostics import board, network
 from kioskd.diagnostics.findings import Trouble
 from kioskd.runtime.children import Child
 from kioskd.signalling.link import BrokerAddress
@@ -133,6 +135,24 @@ async def test_the_days_and_the_name_of_its_certificate(
 async def test_a_name_that_is_not_known() -> None:
     address = BrokerAddress("broker.invalid", 8883, "kiosk")
     assert (await asked(address))[-1] == Trouble.NAMES
+
+
+async def test_a_name_server_that_says_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked_for_ever = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: asked_for_ever.wait())
+    address = BrokerAddress("broker.example.org", 8883, "kiosk")
+    try:
+        async with asyncio.timeout(board.CHECK_S):
+            assert (await asked(address))[-1] == Trouble.NAMES
+    finally:
+        asked_for_ever.set()
+
+
+def test_all_steps_to_the_broker_fit_into_a_check() -> None:
+    steps = network.NAMES_S + network.CONNECT_S + network.CONNACK_S
+    assert steps < board.CHECK_S
 
 
 @pytest.mark.parametrize(
