@@ -182,8 +182,7 @@ def doctor(
 ) -> None:
     """Say what is wrong and what to do, also with the daemon dead.
 
-    Most likely cause first. Exit codes: 0 healthy, 1 degraded, 2 broken, 3 wrong usage,
-    4 an error of our own.
+    Most likely cause first. Exit codes: 0 healthy, 1 degraded, 2 broken, 3 usage, 4 internal.
     """
     if schema:
         print(json.dumps(Report.model_json_schema(), indent=2))

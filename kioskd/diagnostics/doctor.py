@@ -19,6 +19,7 @@ from kioskd.hal.device import Device
 from kioskd.signalling.link import BrokerAddress
 
 PORT_S: Final = 1.0
+END_S: Final = 0.5
 HTTP: Final = ("http", "https")
 
 
@@ -68,22 +69,25 @@ def examine(subject: Subject) -> Examination:
     one, started = Examination(), time.monotonic()
     one.board.found += subject.known
     errors: list[BaseException] = []
+    done = threading.Event()
 
-    def run() -> None:
+    async def work() -> None:
         try:
-            asyncio.run(_examine(subject, one))
+            await _examine(subject, one)
         except BaseException as error:  # noqa: BLE001  (it is raised below)
             errors.append(error)
+        done.set()
 
-    # A native library that blocks the loop must not block us: nobody waits for the thread.
-    thread = threading.Thread(target=run, daemon=True)
+    # A native library that blocks the loop must not block us, nor a name server that is asked
+    # in a thread which asyncio waits for at its end: nobody waits for this one.
+    thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
     thread.start()
-    thread.join(ALL_S)
+    if not done.wait(ALL_S):
+        one.board.give_up()
+    thread.join(END_S)
+    one.whole = not thread.is_alive()
     if errors:
         raise errors[0]
-    if thread.is_alive():
-        one.whole = False
-        one.board.give_up()
     one.board.found += stacks.usb_hub(one.found)
     one.took_s = time.monotonic() - started
     return one

@@ -50,6 +50,9 @@ _FIRST: Final = (
 """Of those that are equally bad: what a technician mends first. The rest goes by its number."""
 
 _LAST: Final = (
+    Trouble.SPOOL_ON_DISK,
+    Trouble.STATE_UNWRITABLE,
+    Trouble.DISK_FULL,
     Trouble.EXPIRES_SOON,
     Trouble.SWAP,
     Trouble.CORE_DUMPS,

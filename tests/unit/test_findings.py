@@ -128,6 +128,8 @@ def test_a_cause_is_as_bad_as_what_it_leads_to() -> None:
 def test_what_nobody_feels_today_comes_last() -> None:
     found = [trouble(Trouble.SWAP), device(DeviceKind.PANEL, Reason.NOT_FOUND)]
     assert [one for one, _ in order(*found)] == ["KSK-601", "KSK-019"]
+    found = [trouble(Trouble.SPOOL_ON_DISK), trouble(Trouble.NAMES)]
+    assert [one for one, _ in order(*found)] == ["KSK-008", "KSK-005"]
 
 
 def test_three_usb_devices_gone_at_once_are_a_hub() -> None:
