@@ -36,6 +36,10 @@ def config(tmp_path: Path) -> Path:
     text = text.replace("port = 8883", "port = 1")  # nobody listens there
     text = text.replace("/run/kioskd/spool", str(tmp_path / "spool"))
     text = text.replace("/run/kioskd/control.sock", str(tmp_path / "control.sock"))
+    sane = tmp_path / "sane"  # without a backend: no network is searched
+    sane.mkdir()
+    (sane / "dll.conf").touch()
+    text = text.replace('driver = "sane"', f'driver = "sane"\nconfig_dir = "{sane}"')
     file = tmp_path / "kioskd.toml"
     file.write_text(text)
     (tmp_path / "services.toml").write_text((CONFIG / "services.toml").read_text())
