@@ -21,8 +21,6 @@ ANSWER_S: Final = 3.0
 CONNECT_S: Final = 1.0
 LATELY_S: Final = 20.0
 """Longer than it takes to open a device again and to judge it (kioskd/app/sensors.py)."""
-_JUDGED: Final = (DeviceKind.CAMERA, DeviceKind.MICROPHONE)
-"""What no check proves to be well."""
 FEW: Final = 8
 """A daemon with no more descriptors left than this cannot start a worker."""
 _PROC: Final = Path("/proc")
@@ -87,7 +85,7 @@ def _device(device: DeviceStatus) -> list[Found]:
             return []
         return [device_finding(device.kind, device.state, reason, device.detail)]
     # A frozen camera that was opened anew is well until its pictures are judged again.
-    if device.kind in _JUDGED and device.lately and (device.lately_s or 0) < LATELY_S:
+    if device.kind is DeviceKind.CAMERA and device.lately and (device.lately_s or 0) < LATELY_S:
         detail = f"{device.lately_s:.0f} s ago; opened anew since"
         return [device_finding(device.kind, DeviceState.DEGRADED, device.lately, detail)]
     return []

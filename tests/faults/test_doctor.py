@@ -60,8 +60,6 @@ async def test_the_cause_is_named_first(
 
 async def _tidy(rig: Rig, fault: Fault) -> None:
     """Do what a row of the matrix does in its `then`, which is not asked for here."""
-    if fault.given is v.printing_held:
-        await rig.cups.fault(None)
     if rig.machine.environment:  # the next daemon goes by the machine's clock again
         await rig.kill()
         rig.machine.environment = {}
@@ -79,6 +77,8 @@ async def _ask(rig: Rig, fault: Fault, wanted: Diagnosis, row: dict[str, Any]) -
         code, report, row["took_s"] = await examined(rig)
     finally:
         await fault.mend(rig)
+        if fault.given is v.printing_held:
+            await rig.cups.fault(None)
     row["told"] = ids(report)
     row["right"] = right(report, wanted)
     await h.until_seen(rig, fault.back, fault.back_s)

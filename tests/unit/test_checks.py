@@ -146,7 +146,7 @@ async def test_a_daemon_that_only_listens_hangs(
     [
         (DeviceKind.CAMERA, 3.0, ["KSK-127"]),
         (DeviceKind.CAMERA, 60.0, []),
-        (DeviceKind.PRINTER, 3.0, []),
+        (DeviceKind.MICROPHONE, 3.0, []),
     ],
 )
 def test_a_camera_opened_anew_is_not_called_well_at_once(
