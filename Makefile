@@ -18,7 +18,7 @@ FAULTS_ARGS ?=
 SOAK_CALLS ?=
 SOAK_SCANS ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults soak bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score soak bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,6 +59,9 @@ pytest: ## Run the tests only
 
 faults: ## Inject every fault of the matrix into the real stacks (FAULTS_ARGS= for pytest, as in -k printer)
 	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
+
+doctor-score: ## Inject the faults again and see what doctor names first (DOCTOR_ARGS= for pytest)
+	@$(BIN)/python -m tests.faults.doctor_score $(DOCTOR_ARGS)
 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak

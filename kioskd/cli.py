@@ -6,21 +6,30 @@ Exit codes: 0 all is well, 1 degraded, 2 broken or wrong settings, 3 wrong usage
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import os
+import subprocess
 import sys
+import traceback
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, TextIO
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from kioskd.app import examine
 from kioskd.control import client
 from kioskd.control.api import Status
 from kioskd.diagnostics import doctor as doctor_checks
-from kioskd.diagnostics import findings
-from kioskd.diagnostics.findings import Finding, Severity
+from kioskd.diagnostics import findings, fixes, text
+from kioskd.diagnostics import report as reports
+from kioskd.diagnostics.report import Fix, Report, Verdict
+from kioskd.diagnostics.words import Language, preferred, words
 from kioskd.errors import ControlError, Reason, SettingsError
 from kioskd.hal.device import DeviceKind
 from kioskd.settings import Settings, load
@@ -47,6 +56,8 @@ DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
 
 Socket = Annotated[Path, typer.Option(envvar="KIOSKD_SOCKET", help="The daemon's control socket.")]
+Config = Annotated[Path, typer.Option(help="The daemon's configuration.")]
+Spoken = Annotated[Language | None, typer.Option(help="Default: the terminal's, else the kiosk's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -161,38 +172,93 @@ def readmit(device: DeviceKind, socket: Socket = DEFAULT_SOCKET) -> None:
 
 @app.command()
 def doctor(
-    config: Annotated[Path, typer.Option(help="The daemon's configuration.")] = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
+    language: Spoken = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Do what is safe: start a dead kioskd, clean after it.")
+    ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the schema of --json.")] = False,
 ) -> None:
-    """Say what is wrong and what to do, also with the daemon dead."""
-    try:
-        settings = load(config)
-    except SettingsError as error:
-        found = [findings.settings_finding(fault) for fault in error.faults]
-    else:
-        found = _examine(settings)
+    """Say what is wrong and what to do, also with the daemon dead.
+
+    Most likely cause first. Exit codes: 0 healthy, 1 degraded, 2 broken, 3 usage, 4 internal.
+    """
+    if schema:
+        print(json.dumps(Report.model_json_schema(), indent=2))
+        return
+    subject, settings = examine.subject(config)
+    kiosk_speaks = settings.kiosk.language if settings else None
+    spoken = language or preferred(os.environ, kiosk_speaks)
+    seen = doctor_checks.examine(subject)
+    done: list[Fix] = []
+    if fix and (remedies := fixes.remedies(subject, seen)):
+        done = [_mend(one, spoken, sys.stderr if as_json else sys.stdout) for one in remedies]
+        if any(one.name == "restart" for one in remedies):
+            asyncio.run(fixes.settled(subject.control))
+        seen = doctor_checks.examine(subject)
+    told = reports.report(
+        seen.found,
+        seen.board.checks,
+        took_s=seen.took_s,
+        kiosk=subject.kiosk,
+        language=spoken,
+    )
+    told = told.model_copy(update={"fixes": done})
     if as_json:
-        rows = [{name: getattr(one, name) for name in Finding.__slots__} for one in found]
-        print(json.dumps({"version": 1, "findings": rows}, indent=2, ensure_ascii=False))
+        _print_json(told.model_dump_json())
     else:
-        _print_findings(found)
-    if any(one.severity is Severity.BROKEN for one in found):
-        raise typer.Exit(Exit.BROKEN)
-    raise typer.Exit(Exit.DEGRADED if found else Exit.HEALTHY)
+        text.show(told, Console(highlight=False))
+    code = {Verdict.HEALTHY: Exit.HEALTHY, Verdict.DEGRADED: Exit.DEGRADED}
+    _leave(code.get(told.verdict, Exit.BROKEN), whole=seen.whole)
 
 
-def _examine(settings: Settings) -> list[Finding]:
-    broker = (settings.broker.host, settings.broker.port)
-    return doctor_checks.examine(settings.control.socket, broker, settings.documents.spool)
+def _mend(remedy: fixes.Remedy, language: Language, output: TextIO) -> Fix:
+    """Do one thing, named before it is done."""
+    said = words(language)
+    name = said.fixes[remedy.name]
+    print(f"{said.ui.fixing}{said.ui.colon}{name} ... ", end="", file=output, flush=True)
+    try:
+        remedy.do()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"{said.ui.not_fixed}{said.ui.colon}{error}", file=output)
+        return Fix(name=name, done=False, detail=str(error))
+    print(said.ui.fixed, file=output)
+    return Fix(name=name, done=True, detail="")
 
 
-def _print_findings(found: list[Finding]) -> None:
-    if not found:
-        print("All is well.")
-    for one in found:
-        print(f"{one.id}  {one.severity.value.upper()}  {one.title}")
-        print(f"    cause: {one.cause}")
-        print(f"    do:    {one.action}")
+def _leave(code: Exit, *, whole: bool) -> NoReturn:
+    """Exit; at once where a check hangs in a thread that the interpreter would wait for."""
+    if not whole:
+        sys.stdout.flush()
+        os._exit(code)
+    raise typer.Exit(code)
+
+
+@app.command()
+def explain(
+    identifier: Annotated[str, typer.Argument(metavar="KSK-NNN", help="A finding's id.")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+    language: Spoken = None,
+) -> None:
+    """Print one finding in full: what it means, its likely cause, what to do."""
+    known = findings.normal(identifier)
+    if known is None:
+        _fail(f"there is no finding {identifier!r}", Exit.USAGE)
+    spoken = language or preferred(os.environ, _kiosk_speaks(config))
+    told = reports.explain(known, spoken, findings.severity_of(known))
+    if as_json:
+        _print_json(told.model_dump_json())
+    else:
+        text.show_one(told, spoken, Console(highlight=False))
+
+
+def _kiosk_speaks(config: Path) -> str | None:
+    try:
+        return load(config).kiosk.language
+    except SettingsError:
+        return None
 
 
 @config_app.command("check")
@@ -213,6 +279,8 @@ def config_schema() -> None:
 
 def main() -> None:
     """Run kioskctl."""
+    # What is printed is the answer; drivers that are checked in this process say it by errors.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         code = app(standalone_mode=False)
     except typer.Abort:
@@ -220,6 +288,9 @@ def main() -> None:
     except _USAGE_ERRORS as error:
         error.show()
         sys.exit(Exit.USAGE)
+    except Exception:  # noqa: BLE001  (Python's own code for it is 1, which means degraded here)
+        traceback.print_exc()
+        sys.exit(Exit.INTERNAL)
     sys.exit(code or Exit.HEALTHY)
 
 

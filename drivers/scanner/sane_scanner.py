@@ -72,6 +72,7 @@ class SaneScanner(Scanner):
         self._scanning = False
         self._name: str | None = None  # what was opened last, and worked since
         self._button_read = -math.inf
+        self._last: str | None = None  # the same, kept over errors
         self._looking: asyncio.Task[Any] | None = None
         self._worker = DeviceWorker(
             "scanner",
@@ -109,11 +110,17 @@ class SaneScanner(Scanner):
         if self._scanning or reading:
             return DeviceHealth(DeviceState.READY)
         name, self._name = self._name, None  # an error below asks for a real opening
-        if name is None or not await still_there(name, self._config.config_dir):
-            name = await self._look()
-        else:
-            await self._worker.ping(timeout=PING_S)
-        self._name = name
+        try:
+            if name is None or not await still_there(name, self._config.config_dir):
+                name = await self._look()
+            else:
+                await self._worker.ping(timeout=PING_S)
+        except DeviceError as error:
+            # SANE calls it an error of input and output, too, when it is switched off.
+            if error.reason is Reason.IO_ERROR and self._last is not None:
+                await still_there(self._last, self._config.config_dir)
+            raise
+        self._name = self._last = name
         return DeviceHealth(DeviceState.READY)
 
     async def _look(self) -> str:

@@ -93,6 +93,8 @@ class Devices:
                 reason=one.health.reason,
                 detail=one.health.detail,
                 since_s=round(now - one.health.since, 1),
+                lately=one.lately.reason if one.lately else None,
+                lately_s=round(now - one.lately.since, 1) if one.lately else None,
             )
             for one in self.all
         ]

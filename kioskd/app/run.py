@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import os
 import signal
-import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Final
 import structlog
 
 from kioskd import __version__
+from kioskd.app.broker import broker_address
 from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
 from kioskd.app.safe_start import SafeStart
@@ -24,7 +24,7 @@ from kioskd.app.view import service_views
 from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
-from kioskd.errors import DeviceBusy, SettingsError
+from kioskd.errors import DeviceBusy
 from kioskd.hal.device import DeviceKind
 from kioskd.runtime import worker
 from kioskd.runtime.hotplug import Hotplug
@@ -34,8 +34,7 @@ from kioskd.runtime.vitals import LoopLag, vitals
 from kioskd.runtime.watchdog import Watchdog
 from kioskd.screen.messages import Action
 from kioskd.screen.server import ScreenServer
-from kioskd.settings import BrokerSettings, Settings
-from kioskd.signalling.link import BrokerAddress
+from kioskd.settings import Settings
 from kioskd.visit.words import Scene
 
 log = structlog.get_logger(__name__)
@@ -55,26 +54,6 @@ def build_devices(settings: Settings) -> Devices:
         scanner=settings.scanner.build(),
         printer=settings.printer.build(),
         panel=settings.panel.build(),
-    )
-
-
-def broker_address(kiosk: str, broker: BrokerSettings) -> BrokerAddress:
-    """Make the broker's address. Raises SettingsError when a TLS file cannot be used."""
-    context: ssl.SSLContext | None = None
-    if broker.tls:
-        try:
-            context = ssl.create_default_context(cafile=broker.ca)
-            if broker.certificate is not None:
-                context.load_cert_chain(broker.certificate, broker.key)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError([f"broker: a TLS file cannot be used: {error}"]) from error
-    return BrokerAddress(
-        host=broker.host,
-        port=broker.port,
-        client_id=kiosk,
-        username=broker.username,
-        password=broker.password.get_secret_value() if broker.password else None,
-        tls=context,
     )
 
 
@@ -180,6 +159,7 @@ class Daemon:
             screen_connected=self._screen.connected,
             safe_mode=self._starts.safe,
             failed_starts=self._starts.failed,
+            stuck=self._watchdog.stuck(),
             loop_lag_p99_ms=round(lag_p99_ms, 1),
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),

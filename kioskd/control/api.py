@@ -14,7 +14,10 @@ class _Answer(BaseModel):
 
 
 class DeviceStatus(_Answer):
-    """One device; `since_s` is how many seconds it has been in this state."""
+    """One device; `since_s` is how many seconds it has been in this state.
+
+    `lately` is its last error, other than its absence, which is over for `lately_s` seconds.
+    """
 
     kind: DeviceKind
     driver: str
@@ -22,6 +25,8 @@ class DeviceStatus(_Answer):
     reason: Reason | None
     detail: str
     since_s: float
+    lately: Reason | None = None
+    lately_s: float | None = None
 
 
 class CallStatus(_Answer):
@@ -66,10 +71,10 @@ class Status(_Answer):
     """The whole kiosk at a glance. `version` is that of this answer's shape.
 
     The lag is how late the daemon's loop woke, over the last minute. `failed_starts` counts
-    those in a row, this one included for its first minute.
+    those in a row, this one included for its first minute. `stuck` names what makes no progress.
     """
 
-    version: int = 2
+    version: int = 3
     kioskd: str
     kiosk: str
     pid: int
@@ -80,6 +85,7 @@ class Status(_Answer):
     screen_connected: bool
     safe_mode: bool
     failed_starts: int
+    stuck: list[str] = []
     loop_lag_p99_ms: float
     loop_lag_max_ms: float
     process: ProcessStatus

@@ -1,13 +1,19 @@
-"""Findings: stable ids, what they mean, what to do. `kioskctl doctor` prints them."""
+"""Findings: stable ids and how bad each is. What they say stands in `words/`.
+
+An id is KSK- and three digits. The first is 0 for the kiosk as a whole (`Trouble`), else the
+kind of a device, and the last two are then the reason. They are printed on paper: a number is
+never given to another meaning, and one that is no longer used stays free.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from kioskd.errors import Reason
-from kioskd.hal.device import DeviceKind
+from kioskd.hal.device import DeviceKind, DeviceState
 
 
 class Severity(StrEnum):
@@ -17,15 +23,71 @@ class Severity(StrEnum):
     DEGRADED = "degraded"
 
 
+class Trouble(StrEnum):
+    """What can be wrong with the kiosk as a whole."""
+
+    SETTINGS = "KSK-001"
+    DEAD = "KSK-002"
+    BROKER = "KSK-003"
+    NO_SCREEN = "KSK-004"
+    SPOOL_ON_DISK = "KSK-005"
+    HANGS = "KSK-006"
+    SAFE_MODE = "KSK-007"
+    NAMES = "KSK-008"
+    NO_NETWORK = "KSK-009"
+    BROKER_CERTIFICATE = "KSK-010"
+    OWN_CERTIFICATE = "KSK-011"
+    REFUSED = "KSK-012"
+    BROKER_SILENT = "KSK-013"
+    CLOCK = "KSK-014"
+    SPOOL_FULL = "KSK-015"
+    SPOOL_UNWRITABLE = "KSK-016"
+    STATE_UNWRITABLE = "KSK-017"
+    DISK_FULL = "KSK-018"
+    SWAP = "KSK-019"
+    CORE_DUMPS = "KSK-020"
+    SOUND_SERVER = "KSK-021"
+    PRINT_SYSTEM = "KSK-022"
+    CHECK_HANGS = "KSK-023"
+    NOT_ALLOWED = "KSK-024"
+    SCREEN_PORT = "KSK-026"
+    NO_DESCRIPTORS = "KSK-027"
+    USB_HUB = "KSK-028"
+    STUCK = "KSK-029"
+    EXPIRES_SOON = "KSK-031"
+
+
+_BROKEN: Final = frozenset(
+    {
+        Trouble.SETTINGS,
+        Trouble.DEAD,
+        Trouble.BROKER,
+        Trouble.NO_SCREEN,
+        Trouble.SPOOL_ON_DISK,
+        Trouble.HANGS,
+        Trouble.NAMES,
+        Trouble.NO_NETWORK,
+        Trouble.BROKER_CERTIFICATE,
+        Trouble.OWN_CERTIFICATE,
+        Trouble.REFUSED,
+        Trouble.BROKER_SILENT,
+        Trouble.SOUND_SERVER,
+        Trouble.SCREEN_PORT,
+        Trouble.NO_DESCRIPTORS,
+        Trouble.STUCK,
+    }
+)
+_SPEECH: Final = (DeviceKind.MICROPHONE, DeviceKind.SPEAKER)
+"""Without these a call is none."""
+
+
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong, its likely cause, and the next thing to do."""
+class Found:
+    """What a check has found: which finding it is, and what was seen of it, untranslated."""
 
     id: str
     severity: Severity
-    title: str
-    cause: str
-    action: str
+    detail: str = ""
 
 
 _KIND_NUMBER: Final = {
@@ -74,95 +136,54 @@ _REASON_NUMBER: Final = {
 }
 """The last two digits of a finding's id: printed on paper, so never given to another reason."""
 
-_ACTIONS: Final = {
-    Reason.NOT_FOUND: "Check that it is plugged in and switched on, and its name in kioskd.toml.",
-    Reason.UNPLUGGED: "Plug it in again; kioskd finds it by itself.",
-    Reason.PERMISSION: "The daemon's user may not open it: check the groups and the udev rules.",
-    Reason.BUSY: "Another program holds it: stop that program, or restart the kiosk.",
-    Reason.NO_ANSWER: "Switch it off and on again.",
-    Reason.CRASHED: "Its driver crashed and is started again; if it stays, unplug and replug it.",
-    Reason.IO_ERROR: "Check the cable; try another USB port.",
-    Reason.WRONG_FORMAT: "It does not offer the format in kioskd.toml: choose one that it has.",
-    Reason.PAPER_OUT: "Put paper in.",
-    Reason.PAPER_JAM: "Open it and take the paper out.",
-    Reason.COVER_OPEN: "Close its cover.",
-    Reason.INK_LOW: "Have a new cartridge at hand.",
-    Reason.INK_OUT: "Put a new cartridge in.",
-    Reason.OFFLINE: "Check its network or USB cable and its power.",
-    Reason.OUTPUT_FULL: "Take the sheets out of the output tray.",
-    Reason.FLAPPING: "Its cable or its power comes and goes: change the cable, the port, the hub.",
-    Reason.LEFT_OUT: "kioskd failed to start with it: replace it, then: kioskctl readmit DEVICE",
-    Reason.FROZEN: "Unplug it and plug it in again; if it freezes again, replace it.",
-    Reason.BLACK: "Check the lens's shutter; unplug it and plug it in again.",
-    Reason.COVERED: "Uncover the lens.",
-    Reason.SLOW: "It is dark at the kiosk: more light on the resident's face.",
-    Reason.SILENT: "Check its mute switch, its cable and its level (pavucontrol).",
-    Reason.NO_ECHO_CANCELLER: "Load PipeWire's echo canceller: see systemd/README.md.",
-}
-_DEFAULT_ACTION: Final = "Look at the log: journalctl -u kioskd"
+_KINDS: Final = {number: kind for kind, number in _KIND_NUMBER.items()}
+_REASONS: Final = {number: reason for reason, number in _REASON_NUMBER.items()}
 
 
-def device_finding(kind: DeviceKind, reason: Reason, detail: str) -> Finding:
-    """Describe a device that cannot be used or is degraded."""
-    return Finding(
-        id=f"KSK-{_KIND_NUMBER[kind]}{_REASON_NUMBER[reason]:02d}",
-        severity=Severity.DEGRADED,
-        title=f"{kind.value}: {reason.value}",
-        cause=detail or reason.value,
-        action=_ACTIONS.get(reason, _DEFAULT_ACTION),
-    )
+def why(error: OSError) -> str:
+    """Return what the system says of an error, without Python's words around it."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
-def settings_finding(fault: str) -> Finding:
-    """Describe a fault of the configuration."""
-    return Finding(
-        id="KSK-001",
-        severity=Severity.BROKEN,
-        title="the configuration cannot be used",
-        cause=fault,
-        action="Correct that line, then: kioskctl config check FILE",
-    )
+def trouble(what: Trouble, detail: str = "") -> Found:
+    """Tell of the kiosk as a whole."""
+    return Found(what.value, Severity.BROKEN if what in _BROKEN else Severity.DEGRADED, detail)
 
 
-def daemon_finding(cause: str) -> Finding:
-    """Describe a daemon that does not answer."""
-    return Finding(
-        id="KSK-002",
-        severity=Severity.BROKEN,
-        title="kioskd does not run or does not answer",
-        cause=cause,
-        action="systemctl restart kioskd; if it does not stay up: journalctl -u kioskd -e",
-    )
+def device_id(kind: DeviceKind, reason: Reason) -> str:
+    """Return the id of a device's trouble."""
+    return f"KSK-{_KIND_NUMBER[kind]}{_REASON_NUMBER[reason]:02d}"
 
 
-def broker_finding(cause: str) -> Finding:
-    """Describe a broker that cannot be reached."""
-    return Finding(
-        id="KSK-003",
-        severity=Severity.BROKEN,
-        title="the broker cannot be reached: no call can be placed",
-        cause=cause,
-        action="Check the network cable and the router, then host and port in [broker].",
-    )
+def device_finding(kind: DeviceKind, state: DeviceState, reason: Reason, detail: str) -> Found:
+    """Tell of a device that cannot be used or is degraded."""
+    dead = kind in _SPEECH and not state.usable
+    severity = Severity.BROKEN if dead else Severity.DEGRADED
+    return Found(device_id(kind, reason), severity, detail)
 
 
-def screen_finding() -> Finding:
-    """Describe a screen page that is not connected."""
-    return Finding(
-        id="KSK-004",
-        severity=Severity.BROKEN,
-        title="the screen's page is not connected: residents see nothing",
-        cause="the browser of the screen does not run or shows another page",
-        action="Restart the screen's browser, or open the screen's address in one.",
-    )
+def normal(identifier: str) -> str | None:
+    """Return an id as it is written, of one as people type it; None when there is none such.
+
+    "ksk-3", "0105" and "KSK-105" will do.
+    """
+    digits = identifier.strip().upper().removeprefix("KSK").lstrip("-")
+    if not (digits.isascii() and digits.isdigit()) or int(digits) > 999:
+        return None
+    found = f"KSK-{int(digits):03d}"
+    return found if found in {*Trouble} or device_of(found) is not None else None
 
 
-def spool_finding(cause: str) -> Finding:
-    """Describe a spool that is not in RAM or cannot be written."""
-    return Finding(
-        id="KSK-005",
-        severity=Severity.BROKEN,
-        title="documents cannot be kept safely",
-        cause=cause,
-        action="Point documents.spool at a folder on a tmpfs, such as /run/kioskd/spool.",
-    )
+def device_of(identifier: str) -> tuple[DeviceKind, Reason] | None:
+    """Return what device and reason an id stands for; None for one of the kiosk as a whole."""
+    kind, reason = _KINDS.get(int(identifier[4])), _REASONS.get(int(identifier[5:7]))
+    return None if kind is None or reason is None else (kind, reason)
+
+
+def severity_of(identifier: str) -> Severity:
+    """Return how bad it is, at its worst."""
+    device = device_of(identifier)
+    if device is not None:
+        return device_finding(device[0], DeviceState.FAILED, device[1], "").severity
+    return trouble(Trouble(identifier)).severity

@@ -67,6 +67,8 @@ class Supervised(Generic[D]):
         flap_limits: FlapLimits = FLAP_LIMITS,
     ) -> None:
         self.device = device
+        self.lately: DeviceHealth | None = None
+        """The last error, and since when it is over: one opened anew is well until it is judged."""
         self.health = DeviceHealth(
             DeviceState.ABSENT, Reason.NOT_FOUND, "not looked for yet", time.monotonic()
         )
@@ -269,6 +271,8 @@ class Supervised(Generic[D]):
         if (health.state, health.reason) == (old.state, old.reason):
             return
         self.health = replace(health, since=time.monotonic())
+        if health.state.usable and not old.state.usable and old.reason not in _ABSENT:
+            self.lately = replace(old, since=self.health.since)
         good = health.state in (DeviceState.READY, DeviceState.BUSY)
         tell = log.debug if good and old.state.usable else log.info if good else log.warning
         tell(

@@ -178,7 +178,7 @@ class Link:
                 log.info("broker.connected", host=self._address.host, port=self._address.port)
                 await self._serve(client)
         finally:
-            _reap(client)
+            reap(client)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         # No TaskGroup: before Python 3.13 it leaves its parent's cancelling() raised after a
@@ -282,7 +282,7 @@ async def _firmly(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-def _reap(client: aiomqtt.Client) -> None:
+def reap(client: aiomqtt.Client) -> None:
     """End what aiomqtt 2.5.1 leaves behind when no CONNACK came: a task and a socket."""
     task = getattr(client, "_misc_task", None)
     if task is not None and not task.done():

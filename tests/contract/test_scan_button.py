@@ -11,9 +11,10 @@ import pytest
 
 from drivers.scanner.fake import FakeScanner, FakeScannerConfig
 from drivers.scanner.sane_scanner import SaneScannerConfig
+from kioskd.app.broker import broker_address
 from kioskd.app.demo import CONFIG
 from kioskd.app.kiosk import Kiosk
-from kioskd.app.run import broker_address, build_devices
+from kioskd.app.run import build_devices
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceBusy, DeviceError
 from kioskd.hal.device import DeviceState

@@ -166,6 +166,21 @@ async def test_closing_ends_a_search(network: NetworkScanner, config_dir: Path) 
     assert scanner.worker_pid is None
 
 
+async def test_switched_off_it_is_not_found_however_often_it_is_looked_for(
+    network: NetworkScanner, config_dir: Path
+) -> None:
+    scanner = SaneScannerConfig(config_dir=config_dir).build()
+    await scanner.check()
+    await network.switch_off()
+    for _ in range(3):
+        with pytest.raises(DeviceAbsent) as caught:
+            await scanner.check()
+        assert caught.value.reason is Reason.NOT_FOUND
+    await network.switch_on()
+    assert (await scanner.check()).state is DeviceState.READY
+    await scanner.close()
+
+
 async def test_a_scanner_at_rest_is_not_opened(network: NetworkScanner, config_dir: Path) -> None:
     scanner = SaneScannerConfig(config_dir=config_dir).build()
     await scanner.check()

@@ -206,3 +206,14 @@ async def test_an_error_in_use_is_over_when_the_device_was_plugged_anew(watched:
     watched.camera.fail_with(None)
     await watched.supervised.look()
     assert watched.supervised.health.state is DeviceState.READY
+
+
+async def test_an_error_that_is_over_is_remembered_with_its_end(watched: Watched) -> None:
+    with pytest.raises(DeviceError):
+        async with watched.supervised.lease():
+            raise DeviceError(Reason.FROZEN)
+    async with watched.supervised.lease():
+        assert watched.supervised.health.state is DeviceState.BUSY
+    assert watched.supervised.lately is not None
+    assert watched.supervised.lately.reason is Reason.FROZEN
+    assert watched.supervised.lately.since > 0
