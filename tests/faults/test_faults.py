@@ -115,9 +115,9 @@ FAULTS: Final = [
     Fault("ink low",                         v.talking, h.printer("ink-low"),       see.device(PRINTER, DEGRADED, Reason.INK_LOW), h.printer(None)),
     Fault("ink out",                         v.talking, h.printer("ink-out"),       see.device(PRINTER, DEGRADED, Reason.INK_OUT), h.printer(None)),
     Fault("paper out in a job",              v.printing_held, nothing,              see.paper(PrintStage.HELD, Reason.PAPER_OUT), h.printer(None), then=v.printed_once),
-    Fault("paper jams after a page",         v.asked_to_print, h.both(h.printer("jam", 1), v.press("print-accept")), see.paper(PrintStage.HELD, Reason.PAPER_JAM), h.printer(None), then=v.printed_once),
+    Fault("paper jams after a page",         v.asked_to_print, h.both(h.printer("jam", 1), v.press("print-accept")), see.paper(PrintStage.HELD, Reason.PAPER_JAM), h.printer(None), then=v.printed_once, seen_s=25),
     Fault("printer switched off in a job",   v.printing_held, h.printer_off,        see.paper(PrintStage.FAILED, Reason.JOB_LOST), h.both(h.printer(None), h.start(printer)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
-    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.paper(PrintStage.FAILED, Reason.JOB_LOST), then=h.both(v.nothing_printed, v.print_again)),
+    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.paper(PrintStage.PRINTED), then=h.both(v.printed_once, v.print_again)),
     Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.other_worker("printer"), h.printer(None), then=v.printed_once),
     # ---- the panel
     Fault("panel unplugged",                 v.talking, h.panel_off,                see.device(PANEL, ABSENT), h.panel_on, quick=True),
