@@ -75,6 +75,14 @@ def scene(*scenes: Scene) -> Sight:
 
 
 DEAD = Sight("the screen's page has lost the daemon", lambda rig: rig.resident.view is None)
+PAPER_OVER = Sight(
+    "the job's end is told",
+    lambda rig: (
+        rig.resident.view is not None
+        and rig.resident.view.print is not None
+        and rig.resident.view.print.stage.over
+    ),
+)
 HEALTHY = Sight(
     "all well",
     lambda rig: (

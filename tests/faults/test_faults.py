@@ -34,7 +34,7 @@ SOUND: Final = "sound"
 BOTH: Final = frozenset({PICTURE, SOUND})
 PICTURE_ONLY: Final = frozenset({PICTURE})
 NEITHER: Final[frozenset[str]] = frozenset()
-GAP_S: Final = 3.0
+GAP_S: Final = 5.0
 """A call is whole while picture and sound pause no longer than this. Figures stand in the
 table; the limit only has to hold on a machine that does other things as well."""
 
@@ -92,7 +92,7 @@ FAULTS: Final = [
     Fault("connection cut in a page",        v.asked_to_scan, h.both(h.scanner(drops=True), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.IO_ERROR), h.scanner(drops=False), then=v.scan_again),
     Fault("scanner worker killed in a page", v.scanning, h.kill_worker("scanner"),   see.scan(ScanStage.FAILED, Reason.CRASHED), then=v.scan_again),
     Fault("scanner worker hangs in a page",  v.scanning, h.freeze_worker("scanner"), see.scan(ScanStage.FAILED, Reason.NO_ANSWER), then=v.scan_again, seen_s=40),
-    Fault("scanner hangs in a page",         v.scanning, h.scanner_hangs,      see.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE), h.scanner_goes_on, then=v.scan_again, seen_s=40),
+    Fault("scanner hangs in a page",         v.scanning, h.scanner_hangs,      see.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE, Reason.IO_ERROR), h.scanner_goes_on, then=v.scan_again, seen_s=40),
     # ---- sound
     Fault("microphone unplugged",            v.talking, h.microphone_off,     see.device(MICROPHONE, ABSENT), h.microphone_on, flows=PICTURE_ONLY, quick=True),
     Fault("loudspeaker unplugged",           v.talking, h.speaker_off,        see.device(SPEAKER, ABSENT), h.speaker_on),
@@ -117,7 +117,7 @@ FAULTS: Final = [
     Fault("paper out in a job",              v.printing_held, nothing,              see.paper(PrintStage.HELD, Reason.PAPER_OUT), h.printer(None), then=v.printed_once),
     Fault("paper jams after a page",         v.asked_to_print, h.both(h.printer("jam", 1), v.press("print-accept")), see.paper(PrintStage.HELD, Reason.PAPER_JAM), h.printer(None), then=v.printed_once, seen_s=25),
     Fault("printer switched off in a job",   v.printing_held, h.printer_off,        see.paper(PrintStage.FAILED, Reason.JOB_LOST), h.both(h.printer(None), h.start(printer)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
-    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.paper(PrintStage.PRINTED), then=h.both(v.printed_once, v.print_again)),
+    Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.PAPER_OVER, then=h.both(v.told_truly, v.print_again), back_s=30),
     Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.other_worker("printer"), h.printer(None), then=v.printed_once),
     # ---- the panel
     Fault("panel unplugged",                 v.talking, h.panel_off,                see.device(PANEL, ABSENT), h.panel_on, quick=True),

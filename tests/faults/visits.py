@@ -209,6 +209,16 @@ async def printed_once(rig: Rig) -> None:
     assert rig.printed() == rig.printed_before + len(LETTER)
 
 
+async def told_truly(rig: Rig) -> None:
+    """What came out is what the resident was told, and nothing comes after it."""
+    view = rig.resident.view
+    assert view is not None
+    assert view.print is not None
+    told = len(LETTER) if view.print.stage is PrintStage.PRINTED else 0
+    await asyncio.sleep(QUIET_S)
+    assert rig.printed() == rig.printed_before + told
+
+
 async def nothing_printed(rig: Rig) -> None:
     """Nothing comes out of a job that was told as lost."""
     await asyncio.sleep(QUIET_S)
