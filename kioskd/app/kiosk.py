@@ -293,7 +293,9 @@ class Kiosk:
             case do.TellMedia():
                 self._tell_media()
             case do.Wipe():
-                self._tasks.start("wipe", self._wipe_and_report())
+                # Asked for again while a printer takes its time: to begin anew would never end.
+                if not self._tasks.runs("wipe"):
+                    self._tasks.start("wipe", self._wipe_and_report())
             case _:
                 self._carry_paper(effect)
 
@@ -374,13 +376,13 @@ class Kiosk:
         self._transfers.forget()
         self._scanning.forget()
         self._printing.forget()
+        self._spool.wipe()
         try:
             await self.devices.printer.device.purge()
         except DeviceAbsent:
             pass  # nothing can come out of a printer that is not there
         except DeviceError as error:
             log.warning("wipe.printer", reason=error.reason, detail=error.detail)
-        self._spool.wipe()
 
     # -- what people are told ------------------------------------------------------
 

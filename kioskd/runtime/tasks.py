@@ -31,6 +31,10 @@ class TaskOwner:
         task.add_done_callback(lambda _: work.close())  # also when it never came to run
         self._tasks[name] = task
 
+    def runs(self, name: str) -> bool:
+        """Tell whether work under this name has not ended yet."""
+        return name in self._tasks
+
     def cancel(self, *names: str) -> None:
         """Ask the work under these names to end."""
         for name in names:
