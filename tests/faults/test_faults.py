@@ -144,12 +144,13 @@ FAULTS: Final = [
     Fault("clock falls to 1970",             v.talking_by_own_clock, h.clock_1970,   see.NOT_TOUCHED, h.clock(0), then=v.new_call),
     Fault("daemon started in 1970",          v.talking_by_own_clock, h.both(h.clock_1970, h.kill_daemon), see.DEAD, h.start_daemon, then=h.both(v.new_call, h.clock(0), v.new_call), flows=NEITHER),
     # ---- the daemon killed in every state of a visit
-    *(Fault(f"daemon killed: {name}",        given,     h.kill_daemon,  see.DEAD, h.both(h.start_daemon, h.printer(None)), then=h.both(v.nothing_left, v.new_call), flows=NEITHER, quick=name == "talking")
+    *(Fault(f"daemon killed: {name}",        given,     h.kill_daemon,  see.DEAD, h.start_daemon, then=h.both(v.nothing_left, v.new_call), flows=NEITHER, quick=name == "talking")
       for name, given in {
           "nobody there": v.idle, "waiting": v.waiting, "connecting": v.connecting, "talking": v.talking,
           "asked to scan": v.asked_to_scan, "scanning": v.scanning, "page scanned": v.scan_page, "sending": v.sending,
-          "asked to print": v.asked_to_print, "printing, no paper": v.printing_held, "ended": v.ended,
+          "asked to print": v.asked_to_print, "ended": v.ended,
       }.items()),
+    Fault("daemon killed: printing, no paper", v.printing_held, h.kill_daemon, see.DEAD, h.start_daemon, see.device(PRINTER, DEGRADED, Reason.PAPER_OUT), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
     Fault("daemon killed: paper put in while it is dead", v.printing_held, h.kill_daemon, see.DEAD, h.both(v.paper_in, h.start_daemon), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
 ]
 # fmt: on
