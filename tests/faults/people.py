@@ -157,8 +157,3 @@ class Agent:
     async def send(self, document: Path) -> None:
         """Send a document to be printed."""
         await self.page.get_by_test_id("print-file").set_input_files(document)
-
-    async def told(self, kind: str) -> str:
-        """Return the state of a device that the page shows."""
-        row = self.page.locator(f"[data-kind={kind}]")
-        return await row.get_attribute("data-state") or ""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import async_playwright
 
 from kioskd.app.run import WEB_ROOT
 from kioskd.control import client
@@ -68,11 +68,9 @@ class Rig:
     panel: PanelPort
     resident: Resident
     agent: Agent
-    browser: Browser
     screen_port: int
     process: Process | None = None
     status: Status | None = None
-    slowest_answer_s: float = 0.0
     rows: int = 0
     printed_before: int = 0
     """How many sheets had come out when the row began."""
@@ -141,11 +139,9 @@ class Rig:
 
     async def look(self) -> Status | None:
         """Ask the daemon for its status; None when it does not answer within 5 s."""
-        asked = time.monotonic()
         self.status = None
         with contextlib.suppress(ControlError):
             self.status = await client.ask_status(self.folder / "control.sock")
-            self.slowest_answer_s = max(self.slowest_answer_s, time.monotonic() - asked)
         return self.status
 
     async def until(self, what: str, true: Callable[[Rig], bool], seconds: float = 20.0) -> float:
@@ -308,7 +304,6 @@ async def rig() -> AsyncIterator[Rig]:
             panel=panel,
             resident=resident,
             agent=Agent(page),
-            browser=browser,
             screen_port=screen_port,
         )
         stack.push_async_callback(one.kill)

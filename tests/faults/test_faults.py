@@ -34,7 +34,7 @@ SOUND: Final = "sound"
 BOTH: Final = frozenset({PICTURE, SOUND})
 PICTURE_ONLY: Final = frozenset({PICTURE})
 NEITHER: Final[frozenset[str]] = frozenset()
-GAP_S: Final = 5.0
+GAP_S: Final = 3.0
 """A call is whole while picture and sound pause no longer than this. Figures stand in the
 table; the limit only has to hold on a machine that does other things as well."""
 
@@ -150,6 +150,7 @@ FAULTS: Final = [
           "asked to scan": v.asked_to_scan, "scanning": v.scanning, "page scanned": v.scan_page, "sending": v.sending,
           "asked to print": v.asked_to_print, "ended": v.ended,
       }.items()),
+    Fault("daemon killed: what the agent is told", v.talking, h.kill_daemon, see.DEAD, h.start_daemon, then=h.both(v.agent_is_told, v.nothing_left), flows=NEITHER),
     Fault("daemon killed: printing, no paper", v.printing_held, h.kill_daemon, see.DEAD, h.start_daemon, see.device(PRINTER, DEGRADED, Reason.PAPER_OUT), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
     Fault("daemon killed: paper put in while it is dead", v.printing_held, h.kill_daemon, see.DEAD, h.both(v.paper_in, h.start_daemon), then=h.both(v.nothing_left, v.new_call), flows=NEITHER),
 ]
