@@ -11,7 +11,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
@@ -154,7 +154,8 @@ class Supervised(Generic[D]):
             raise DeviceError(self.health.reason or Reason.FLAPPING, self.health.detail)
         async with self._lease:
             try:
-                await self.device.open()
+                with _system_errors():
+                    await self.device.open()
                 self._failed_until = float("-inf")
                 self._publish(DeviceHealth(DeviceState.BUSY))
                 yield self.device
@@ -245,10 +246,11 @@ class Supervised(Generic[D]):
                     check.exception()  # too late for anybody to care
 
     async def _check_and_open(self) -> DeviceHealth:
-        health = await self.device.check()
-        if self._keep_open:
-            await self.device.open()
-        return health
+        with _system_errors():
+            health = await self.device.check()
+            if self._keep_open:
+                await self.device.open()
+            return health
 
     async def _rest(self) -> None:
         """Leave the device closed and alone for a part of its rest."""
@@ -284,3 +286,12 @@ class Supervised(Generic[D]):
         )
         if self._on_change is not None:
             self._on_change(self.health)
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Make a DeviceError of what the system refuses a driver, such as one more descriptor."""
+    try:
+        yield
+    except OSError as error:
+        raise DeviceError(Reason.IO_ERROR, str(error)) from error

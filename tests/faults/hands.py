@@ -39,8 +39,9 @@ def both(*hands: Hand) -> Hand:
 
 
 async def kill_daemon(rig: Rig) -> None:
-    """SIGKILL the daemon."""
+    """SIGKILL the daemon; systemd then runs what the unit has for its end."""
     await rig.kill()
+    await rig.purge()
 
 
 async def start_daemon(rig: Rig) -> None:
