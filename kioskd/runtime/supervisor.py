@@ -180,7 +180,7 @@ class Supervised(Generic[D]):
         """Report an error of the one who has leased the device.
 
         Where a check proves nothing it stands until the device was opened well again, or for
-        STANDS_S: that it was plugged anew is seen by its absence in between.
+        STANDS_S; or until checks that failed too, for it was unplugged, succeed again.
         """
         if error.reason not in _ABSENT and not self.device.check_proves:
             self._failed_until = time.monotonic() + STANDS_S
@@ -215,12 +215,11 @@ class Supervised(Generic[D]):
                 await self.device.close()
             if not (self._lease.locked() and error.reason is Reason.BUSY):
                 self.report(error)
+                self._failed_until = float("-inf")  # a check sees it: one will see its end
             return isinstance(error, DeviceAbsent) and error.reason is Reason.NOT_CONFIGURED
         finally:
             self.looked.set()
         if health.state is DeviceState.READY:
-            if self.health.state is DeviceState.ABSENT:
-                self._failed_until = float("-inf")
             if time.monotonic() < self._failed_until:
                 return True
             if self._lease.locked():

@@ -131,7 +131,7 @@ FAULTS: Final = [
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
     # ---- the machine
     Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
-    Fault("no file descriptors for a call",  v.idle,    h.both(no_fds, v.call_in_vain), see.scene(Scene.WAITING), fds_again, then=v.new_call),
+    Fault("no file descriptors for a call",  v.idle,    h.both(no_fds, v.call_in_vain), see.lasting(see.scene(Scene.WAITING), 4), fds_again, then=v.new_call),
     Fault("journal hangs, full",             v.talking, h.fill_journal,           see.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
     Fault("no memory for a scan",            h.both(v.fresh, v.asked_to_scan), h.both(h.little_memory("scanner"), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
     Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),

@@ -215,11 +215,14 @@ async def test_an_error_in_use_stands_until_the_device_was_opened_well(watched: 
         assert watched.supervised.health.state is DeviceState.BUSY
 
 
-async def test_an_error_in_use_is_over_when_the_device_was_plugged_anew(watched: Watched) -> None:
+@pytest.mark.parametrize("seen", [Reason.UNPLUGGED, Reason.NO_ANSWER])
+async def test_an_error_in_use_that_a_check_sees_too_is_over_when_it_does_not(
+    watched: Watched, seen: Reason
+) -> None:
     with pytest.raises(DeviceError):
         async with watched.supervised.lease():
             raise DeviceError(Reason.NO_ANSWER)
-    watched.camera.fail_with(Reason.UNPLUGGED)
+    watched.camera.fail_with(seen)
     await watched.supervised.look()
     watched.camera.fail_with(None)
     await watched.supervised.look()
