@@ -186,7 +186,12 @@ class CupsWorker:
     def _ended(self, number: int, name: str, state: JobState | None) -> dict[str, Any]:
         """Answer for a job that CUPS has ended or does not know: the printer has the last word."""
         try:
-            found = [job for job in jobs_of(self._uri, "completed") if job.name == name]
+            if state is None and (mine := self._at_device(name)):
+                # CUPS has died and forgotten it; the printer goes on with what it has.
+                held = self._device_reasons() & HOLDING
+                pages = max(job.pages for job in mine)
+                return _answer(JobState.STOPPED if held else JobState.PROCESSING, held, pages)
+            found = self._ended_at_device(name)
         except DeviceError:
             found = []  # switched off meanwhile: what CUPS heard before that stands
         pages = max((job.pages for job in found), default=0)
@@ -234,8 +239,11 @@ class CupsWorker:
         """Make sure that nothing more comes out, before anybody is told that it failed."""
         try:
             self.cancel(number, name, self._uri)
+            ended = self._ended_at_device(name)
         except DeviceError as error:
             return _answer(JobState.STOPPED, {error.reason}, pages)
+        if any(job.state == COMPLETED for job in ended):  # its last page was out before that
+            return _answer(JobState.COMPLETED, set(), max(job.pages for job in ended))
         return _answer(JobState.ABORTED, {Reason.JOB_LOST}, pages)
 
     def _cancel_all(self, *, purge: bool) -> None:
@@ -250,6 +258,10 @@ class CupsWorker:
             for job in jobs_of(self._uri, "not-completed")
             if job.name == name or (not name and job.user == USER)
         ]
+
+    def _ended_at_device(self, name: str) -> list[DeviceJob]:
+        """Return the jobs of this name that the printer has ended, as far as it remembers."""
+        return [job for job in jobs_of(self._uri, "completed") if job.name == name]
 
     def _drop_at_device(self, name: str) -> bool:
         """Cancel a job at the printer; return True once it holds none of it."""

@@ -128,6 +128,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "the line to the broker is cut":   says(T.BROKER),
     "the line is half open":           says(T.BROKER_SILENT),
     "the line is slow (0.4 s)":        NOTHING,
+    "the agent's browser crashes":     NOTHING,
     "no file descriptors left":        says(T.NO_DESCRIPTORS),
     "no file descriptors for a call":  says(T.NO_DESCRIPTORS),
     "journal hangs, full":             NOTHING,

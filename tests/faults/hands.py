@@ -266,6 +266,16 @@ async def scanner_on(rig: Rig) -> None:
     await rig.scanner.switch_on()
 
 
+async def agent_crashes(rig: Rig) -> None:
+    """Let the agent's browser crash."""
+    await rig.agent.crash()
+
+
+async def agent_back(rig: Rig) -> None:
+    """The agent opens the page again."""
+    await rig.agent.come_back()
+
+
 def line(how: Line) -> Hand:
     """Change the line between kiosk and broker."""
 

@@ -40,7 +40,7 @@ from tests.e2e import stage
 from tests.e2e.conftest import sign_in
 from tests.faults.machine import Machine
 from tests.faults.parts import PanelPort, Tone, write_config
-from tests.faults.people import Agent, Resident
+from tests.faults.people import NAME, Agent, Resident
 from tests.faults.relay import Relay
 
 ROOT = Path(__file__).parents[2]
@@ -301,8 +301,9 @@ async def rig() -> AsyncIterator[Rig]:
         media = await asyncio.to_thread(stage.agent_media, folder)
         browser = await stage.chromium(playwright, *media)
         stack.push_async_callback(browser.close)
-        page = await browser.new_page(viewport={"width": 1280, "height": 720}, locale="fr-FR")
-        await sign_in(page, pages.url, "Léa")
+        context = await browser.new_context(viewport={"width": 1280, "height": 720}, locale="fr-FR")
+        page = await context.new_page()
+        await sign_in(page, pages.url, NAME)
         resident = await stack.enter_async_context(Resident(f"http://127.0.0.1:{screen_port}/"))
         tone = await asyncio.to_thread(Tone, folder, sound)
         stack.push_async_callback(tone.stop)

@@ -129,6 +129,7 @@ FAULTS: Final = [
     Fault("the line to the broker is cut",   v.talking, h.line(Line.REFUSED),     see.OFFLINE, h.line(Line.GOOD), quick=True),
     Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   see.OFFLINE, h.line(Line.GOOD), seen_s=60),
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
+    Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=25),
     # ---- the machine
     Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
     Fault("no file descriptors for a call",  v.idle,    h.both(no_fds, v.call_in_vain), see.lasting(see.scene(Scene.WAITING), 4), fds_again, then=v.new_call),
