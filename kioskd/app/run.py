@@ -15,12 +15,14 @@ from typing import Final
 import structlog
 
 from kioskd import __version__
+from kioskd.app.auditing import Auditing
 from kioskd.app.broker import broker_address
 from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
 from kioskd.app.safe_start import SafeStart
 from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
+from kioskd.audit.events import TestBegun, TestEnded
 from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
@@ -72,6 +74,7 @@ class Daemon:
         self._starts = Starts(settings.state.folder)
         self._safe_start = SafeStart(self._starts, self.devices)
         self._spool = Spool(settings.documents.spool, settings.documents.spool_mb * 1024 * 1024)
+        self.audit = Auditing(settings)
         self._screen = ScreenServer(
             port=settings.screen.port,
             web_root=WEB_ROOT / "screen",
@@ -85,7 +88,10 @@ class Daemon:
             self._screen,
             self._spool,
             self._watchdog,
+            self.audit,
         )
+        for one in (self.devices.camera, self.devices.microphone):
+            one.on_lease = self._on_lease(one.device.kind)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -100,6 +106,7 @@ class Daemon:
             readmit=self._safe_start.readmit,
         )
         async with control, self._screen:
+            await asyncio.to_thread(self.audit.start)
             serving = asyncio.create_task(self._serve(), name="daemon")
             stopping = asyncio.create_task(stop.wait(), name="stop")
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +147,7 @@ class Daemon:
         serving.cancel()
         await asyncio.wait([serving])
         await self._safe_start.settled()
+        await asyncio.to_thread(self.audit.stop)
 
     def _idle(self) -> bool:
         return self.kiosk.visit.scene is Scene.CHOOSING
@@ -164,12 +172,16 @@ class Daemon:
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),
             call=self._stats,
+            audit=self.audit.status(),
             devices=self.devices.statuses(),
             services=[
                 ServiceStatus(id=one.id, name=one.name, open=one.open, opens=one.opens)
                 for one in service_views(self._settings.services, now)
             ],
         )
+
+    def _on_lease(self, kind: DeviceKind) -> Callable[[bool], None]:
+        return lambda open_: self.audit.sensor(kind, open_=open_)
 
     # The screen is made before the kiosk that it serves, hence these two.
 
@@ -200,4 +212,11 @@ class Daemon:
     async def _test(self, kind: DeviceKind) -> TestResult:
         if not self._idle():
             raise DeviceBusy("a resident is at the kiosk")
-        return await try_device(self.devices, kind, self._spool)
+        passed = False
+        self.audit.note(TestBegun(device=kind))
+        try:
+            result = await try_device(self.devices, kind, self._spool)
+            passed = result.passed
+        finally:
+            self.audit.note(TestEnded(device=kind, passed=passed))
+        return result

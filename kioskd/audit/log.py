@@ -27,7 +27,7 @@ from kioskd.audit.events import (
     LogExpired,
     LogRecovered,
 )
-from kioskd.audit.verify import files_of, lines_of, verify
+from kioskd.audit.verify import files_of, verify
 
 _DAY: Final = slice(0, 10)
 """Of a time as it stands in the log."""
@@ -129,11 +129,14 @@ class AuditLog:
     def last_start(self) -> DaemonStarted | None:
         """Return the newest `daemon-started` of the log."""
         for file in reversed(files_of(self._folder)):
-            starts = [
-                line.event for _, line in lines_of(file) if isinstance(line.event, DaemonStarted)
-            ]
-            if starts:
-                return starts[-1]
+            # Half a year of lines may have to be looked through: few are read in full.
+            for text in reversed(file.read_bytes().split(b"\n")):
+                if b'"daemon-started"' not in text:
+                    continue
+                with contextlib.suppress(ValueError):
+                    event = read(text).event
+                    if isinstance(event, DaemonStarted):
+                        return event
         return None
 
     def _begin(self, why: LogCut) -> None:
