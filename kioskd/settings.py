@@ -72,9 +72,14 @@ class CallSettings(_Section):
 
 
 class ScreenSettings(_Section):
-    """The screen page's server, always on loopback; port 0 takes a free one."""
+    """The screen page's server, always on loopback; port 0 takes a free one.
+
+    Chromium is started on `entry`, a file that leads to the page; none: `screen.html` beside the
+    control socket.
+    """
 
     port: Port = 8480
+    entry: Path | None = None
 
 
 class DocumentSettings(_Section):
@@ -123,6 +128,11 @@ class Settings(_Section):
     scanner: ScannerConfig
     printer: PrinterConfig
     panel: PanelConfig
+
+    @property
+    def screen_entry(self) -> Path:
+        """The file that leads to the page."""
+        return self.screen.entry or self.control.socket.with_name("screen.html")
 
     def service(self, service_id: str) -> Service | None:
         """Return a service by its id."""

@@ -34,6 +34,7 @@ from kioskd.runtime.notify import notify
 from kioskd.runtime.starts import Starts
 from kioskd.runtime.vitals import LoopLag, vitals
 from kioskd.runtime.watchdog import Watchdog
+from kioskd.screen import entry
 from kioskd.screen.messages import Action
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import Settings
@@ -78,6 +79,7 @@ class Daemon:
         self._screen = ScreenServer(
             port=settings.screen.port,
             web_root=WEB_ROOT / "screen",
+            token=entry.read(settings.screen_entry),
             on_action=self._on_action,
             page_picture=self._page_picture,
         )
@@ -106,6 +108,7 @@ class Daemon:
             readmit=self._safe_start.readmit,
         )
         async with control, self._screen:
+            await asyncio.to_thread(entry.write, self._settings.screen_entry, self._screen.url)
             await asyncio.to_thread(self.audit.start)
             serving = asyncio.create_task(self._serve(), name="daemon")
             stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -163,7 +166,7 @@ class Daemon:
             uptime_s=round(time.monotonic() - self._started, 1),
             broker_online=self.kiosk.line.online,
             invalid_messages=self.kiosk.line.invalid,
-            screen_url=self._screen.url,
+            screen_url=self._screen.origin,
             screen_connected=self._screen.connected,
             safe_mode=self._starts.safe,
             failed_starts=self._starts.failed,

@@ -82,7 +82,7 @@ def _scan(scan: Scan, around: Surroundings) -> ScanView:
     return ScanView(
         stage=scan.stage,
         requested_by_agent=scan.by_agent,
-        pages=[PagePicture(number=n, url=f"/pages/scan/{n}.jpg") for n in scan.pages],
+        pages=[PagePicture(number=n, url=f"pages/scan/{n}.jpg") for n in scan.pages],
         done=scan.done,
         reason=scan.reason,
         button=around.scan_button and scan.stage.awaits_press,
@@ -96,7 +96,7 @@ def _print(job: Print) -> PrintView:
     return PrintView(
         stage=job.stage,
         name=job.name,
-        pages=[PagePicture(number=n, url=f"/pages/print/{n}.jpg") for n in pages],
+        pages=[PagePicture(number=n, url=f"pages/print/{n}.jpg") for n in pages],
         printed=job.printed,
         reasons=list(job.reasons),
     )

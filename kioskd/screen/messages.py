@@ -10,7 +10,7 @@ big-endian timestamp in microseconds, then the data:
     kind 3   how loud the voices are, at most 10 a second in a call: 1 byte the resident's,
              1 byte the agent's; 0 is -60 dBFS and below, 255 full scale
 
-The pictures of pages are fetched from `/pages/{document}/{number}.jpg`.
+The pictures of pages are fetched from `pages/{document}/{number}.jpg`, beside the page.
 """
 
 from __future__ import annotations

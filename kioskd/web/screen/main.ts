@@ -45,7 +45,7 @@ function send(action: Action): void {
 }
 
 function connect(): void {
-  socket = new WebSocket(`ws://${location.host}/ws`);
+  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     attempt = 0;
