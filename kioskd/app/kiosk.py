@@ -14,6 +14,7 @@ from kioskd.app import telling, view
 from kioskd.app.audited import Step
 from kioskd.app.auditing import Auditing
 from kioskd.app.devices import Devices
+from kioskd.app.eyes import Eyes
 from kioskd.app.front import Front
 from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
 from kioskd.app.printing import Printing
@@ -48,7 +49,7 @@ from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
-from kioskd.visit.state import Media, Visit, deadline
+from kioskd.visit.state import Media, Visit, deadline, sensors_allowed
 from kioskd.visit.words import EndReason, Scene
 
 log = structlog.get_logger(__name__)
@@ -108,6 +109,13 @@ class Kiosk:
             on_refused=audit.document_refused,
         )
         self._talk: Talk | None = None
+        self.eyes = Eyes(
+            devices,
+            self._front,
+            audit,
+            allowed=lambda: sensors_allowed(self.visit),
+            on_change=self._show,
+        )
         devices.on_change = self._devices_changed
 
     # -- what happens ------------------------------------------------------------
@@ -296,11 +304,11 @@ class Kiosk:
             case do.OpenSensors():
                 self._sensors.muted = not self.visit.own_media.audio
                 self._sensors.watched = self.visit.own_media.video
-                self._front.show_sensors(open_=True)
+                self.eyes.light()
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
                 self._tasks.cancel("sensors")
-                self._front.show_sensors(open_=False)
+                self.eyes.light()
             case do.TellMedia():
                 self._tell_media()
             case do.Wipe():
@@ -434,6 +442,7 @@ class Kiosk:
             place=self.line.place,
             volume=self._sound.volume,
             sensors_open=self._sensors.open,
+            testing=self.eyes.testing,
             scan_button=self._scanning.button_heard,
             now=time.monotonic(),
             today=datetime.now(UTC),

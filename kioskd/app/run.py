@@ -22,7 +22,6 @@ from kioskd.app.kiosk import Kiosk
 from kioskd.app.safe_start import SafeStart
 from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
-from kioskd.audit.events import TestBegun, TestEnded
 from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
@@ -92,8 +91,6 @@ class Daemon:
             self._watchdog,
             self.audit,
         )
-        for one in (self.devices.camera, self.devices.microphone):
-            one.on_lease = self._on_lease(one.device.kind)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -183,9 +180,6 @@ class Daemon:
             ],
         )
 
-    def _on_lease(self, kind: DeviceKind) -> Callable[[bool], None]:
-        return lambda open_: self.audit.sensor(kind, open_=open_)
-
     # The screen is made before the kiosk that it serves, hence these two.
 
     def _on_action(self, action: Action) -> None:
@@ -215,11 +209,4 @@ class Daemon:
     async def _test(self, kind: DeviceKind) -> TestResult:
         if not self._idle():
             raise DeviceBusy("a resident is at the kiosk")
-        passed = False
-        self.audit.note(TestBegun(device=kind))
-        try:
-            result = await try_device(self.devices, kind, self._spool)
-            passed = result.passed
-        finally:
-            self.audit.note(TestEnded(device=kind, passed=passed))
-        return result
+        return await self.kiosk.eyes.test(kind, lambda: try_device(self.devices, kind, self._spool))

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.call.control import DeviceReport
 from kioskd.errors import DocumentFault, Reason
+from kioskd.hal.device import DeviceKind
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 REMOTE_PICTURE: Final = 1
@@ -95,7 +96,9 @@ class EndView(_Model):
 
 
 class View(_Model):
-    """All that the page shows. `waited_s` and `call_s` are at the time of sending."""
+    """All that the page shows. `waited_s` and `call_s` are at the time of sending; `testing` is
+    the device that a technician tries, from afar perhaps.
+    """
 
     type: Literal["view"] = "view"
     scene: Scene
@@ -113,6 +116,7 @@ class View(_Model):
     microphone_on: bool = False
     camera_on: bool = False
     volume: float = 0.7
+    testing: DeviceKind | None = None
     devices: list[DeviceReport] = []
     scan: ScanView | None = None
     print: PrintView | None = None

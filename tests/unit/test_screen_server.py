@@ -18,6 +18,7 @@ from yarl import URL
 
 import kioskd
 from kioskd.errors import DocumentFault, Reason
+from kioskd.hal.device import DeviceKind
 from kioskd.screen import server as subject
 from kioskd.screen.messages import (
     KEY_FRAME,
@@ -286,6 +287,7 @@ def test_the_page_has_words_for_all_that_can_happen(path: Path) -> None:
     needed = (
         {f"reason-{one}" for one in [*Reason, *DocumentFault]}
         | {f"end-{one}" for one in EndReason}
+        | {f"test-{one}" for one in DeviceKind}
         | {f"print-{one}" for one in PrintStage}
         | {f"line-{one}" for one in LineQuality if one is not LineQuality.GOOD}
         | {f"day-{number}" for number in range(7)}

@@ -112,8 +112,10 @@ function headerOf(next: View): Node[] {
       texts.language ?? code,
     ),
   );
+  const testing = { class: "testing", role: "status", "data-testid": "testing" };
   return [
     el("p", { class: "brand" }, "Visioservices"),
+    el("p", testing, next.testing ? say(`test-${next.testing}`) : ""),
     el("div", { class: "languages" }, ...languages),
   ];
 }
