@@ -69,9 +69,10 @@ exposure: ## How far systemd thinks that each of our units is confined (goal: 2.
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
 
-bench: ## Measure a visit, and what a worker process costs
+bench: ## Measure a visit, what a worker process costs, and the loop's lag while devices are frozen
 	$(BIN)/python -m bench.visit
 	$(BIN)/python -m bench.worker
+	$(BIN)/python -m bench.lag
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -12,6 +12,7 @@ import typer
 
 from kioskd import logging
 from kioskd.app.demo import DemoOptions, run_demo
+from kioskd.app.purge import purge as clean
 from kioskd.app.run import Daemon
 from kioskd.errors import KioskError, SettingsError
 from kioskd.runtime.vitals import bound_arenas
@@ -22,21 +23,28 @@ TROUBLE: Final = 4
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
+DEFAULT_CONFIG: Final = Path("/etc/kioskd/kioskd.toml")
+Config = Annotated[Path, typer.Option(help="The configuration.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")]
 Device = Annotated[str | None, typer.Option(help="A real device in place of a simulated one.")]
 
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Option(help="The configuration.")] = Path(
-        "/etc/kioskd/kioskd.toml"
-    ),
+    config: Config = DEFAULT_CONFIG,
     verbose: Verbose = False,
 ) -> None:
     """Run the kiosk until SIGTERM."""
     bound_arenas()
     logging.configure(verbose=verbose)
     _guard(lambda: asyncio.run(_run(config)))
+
+
+@app.command()
+def purge(config: Config = DEFAULT_CONFIG) -> None:
+    """Wipe what a daemon that has ended may have left: its documents and its print jobs."""
+    logging.configure(verbose=False)
+    _guard(lambda: asyncio.run(clean(load(config))))
 
 
 @app.command()

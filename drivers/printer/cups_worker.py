@@ -128,7 +128,7 @@ class CupsWorker:
             held = self._device_reasons() & HOLDING
             mine = self._at_device(name)
         except DeviceError as error:
-            return self._silence(number, name, error)
+            return self._silence(number, name, error, queued=True)
         self._silent.pop(name, None)
         pages = max((job.pages for job in mine), default=self._pages.get(name, 0))
         self._pages[name] = pages
@@ -186,9 +186,15 @@ class CupsWorker:
     def _ended(self, number: int, name: str, state: JobState | None) -> dict[str, Any]:
         """Answer for a job that CUPS has ended or does not know: the printer has the last word."""
         try:
-            found = [job for job in jobs_of(self._uri, "completed") if job.name == name]
-        except DeviceError:
-            found = []  # switched off meanwhile: what CUPS heard before that stands
+            if state is None and (mine := self._at_device(name)):
+                # CUPS has died and forgotten it; the printer goes on with what it has.
+                held = self._device_reasons() & HOLDING
+                pages = max(job.pages for job in mine)
+                return _answer(JobState.STOPPED if held else JobState.PROCESSING, held, pages)
+            found = self._ended_at_device(name)
+        except DeviceError as error:
+            return self._silence(number, name, error, queued=False)
+        self._silent.pop(name, None)
         pages = max((job.pages for job in found), default=0)
         if any(job.state == COMPLETED for job in found):
             return _answer(JobState.COMPLETED, set(), pages)
@@ -200,29 +206,36 @@ class CupsWorker:
             return _answer(state, {Reason.REJECTED}, pages)
         return self._lost(number, name, pages)
 
-    def _silence(self, number: int, name: str, error: DeviceError) -> dict[str, Any]:
+    def _silence(
+        self, number: int, name: str, error: DeviceError, *, queued: bool
+    ) -> dict[str, Any]:
         """Answer while the printer does not: it may be the network, or its power.
 
         Power that failed took the job, and CUPS would print it once more from its first page as
-        soon as the printer is back: no printer starts again in less than SILENT_S.
+        soon as the printer is back: no printer starts again in less than SILENT_S. That CUPS
+        says *completed* then proves nothing: it says so too when the connection was cut.
         """
         silent = time.monotonic() - self._silent.setdefault(name, time.monotonic())
         if silent < SILENT_S:
             return _answer(JobState.STOPPED, {error.reason}, self._pages.get(name, 0))
-        self._cups.ask(lambda link: link.cancelJob(number, purge_job=False))
+        if queued:
+            self._cups.ask(lambda link: link.cancelJob(number, purge_job=False))
         # It may have taken the job just before: nobody can vouch for what came out.
         lost = {error.reason, Reason.JOB_LOST}
         return _answer(JobState.ABORTED, lost, self._pages.get(name, 0))
 
     def _known(self) -> bool:
-        """Tell whether CUPS has a job of ours, ended or not."""
-        return bool(
-            self._cups.ask(
-                lambda link: link.getJobs(
-                    which_jobs="all", my_jobs=True, requested_attributes=["job-id"]
-                )
+        """Tell whether CUPS has a job of ours, ended or not.
+
+        A cupsd that is started again may keep the shell of an ended job whose temporary queue
+        is gone: without a name and a document, and no purge removes it.
+        """
+        found: dict[int, dict[str, Any]] = self._cups.ask(
+            lambda link: link.getJobs(
+                which_jobs="all", my_jobs=True, requested_attributes=["job-id", "job-name"]
             )
         )
+        return any("job-name" in job for job in found.values())
 
     def _history_is_missing(self, queue: str) -> bool:
         try:
@@ -234,8 +247,11 @@ class CupsWorker:
         """Make sure that nothing more comes out, before anybody is told that it failed."""
         try:
             self.cancel(number, name, self._uri)
+            ended = self._ended_at_device(name)
         except DeviceError as error:
             return _answer(JobState.STOPPED, {error.reason}, pages)
+        if any(job.state == COMPLETED for job in ended):  # its last page was out before that
+            return _answer(JobState.COMPLETED, set(), max(job.pages for job in ended))
         return _answer(JobState.ABORTED, {Reason.JOB_LOST}, pages)
 
     def _cancel_all(self, *, purge: bool) -> None:
@@ -250,6 +266,10 @@ class CupsWorker:
             for job in jobs_of(self._uri, "not-completed")
             if job.name == name or (not name and job.user == USER)
         ]
+
+    def _ended_at_device(self, name: str) -> list[DeviceJob]:
+        """Return the jobs of this name that the printer has ended, as far as it remembers."""
+        return [job for job in jobs_of(self._uri, "completed") if job.name == name]
 
     def _drop_at_device(self, name: str) -> bool:
         """Cancel a job at the printer; return True once it holds none of it."""

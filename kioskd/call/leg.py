@@ -188,6 +188,7 @@ class Leg:
         return with_start_bitrate(sdp)
 
     def _connection(self) -> RTCPeerConnection:
+        seams.use_steady_clock()
         pc = RTCPeerConnection(
             RTCConfiguration(
                 # Never None: aiortc would ask a public STUN server.

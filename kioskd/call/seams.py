@@ -1,12 +1,14 @@
 """The one place that reaches into aiortc's inside. Written for aiortc 1.16, aioice 0.13.
 
-What is used beyond the public interface, each on the objects of one leg and never on
-a module, so that nothing else in the process is changed:
+What is used beyond the public interface, each but the clock on the objects of one leg and
+never on a module, so that nothing else in the process is changed:
 
     RTCRtpReceiver.__decoder_queue     every complete received frame is put there
     RTCRtpReceiver._track._queue       what the remote track's recv() returns
     RTCRtpReceiver._send_rtcp_pli      sends a picture loss indication (RFC 4585, 6.3.1)
     RTCRtpSender.__encoder             made at the first frame unless it is there already
+    aiortc.clock.current_datetime      the time of arrivals, reports and statistics
+    `time` in CLOCKED                  arrivals, round trips, the association's cookie
     OpusEncoder.codec, .resampler      made in its constructor, used in encode()
     RTCIceGatherer._connection         the aioice connection behind a gatherer
     aioice Connection.get_component_candidates   opens one socket for each address
@@ -19,11 +21,23 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, Final
 
+import aioice.turn
+import aiortc.clock
 from aioice import Candidate
-from aiortc import RTCIceGatherer, RTCRtpReceiver, RTCRtpSender
+from aiortc import (
+    RTCIceGatherer,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    rtcrtpreceiver,
+    rtcrtpsender,
+    rtcsctptransport,
+)
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.jitterbuffer import JitterFrame
 from av import AudioResampler, CodecContext
@@ -37,6 +51,8 @@ KEYFRAME_INTERVAL_S: Final = 1.0
 """Least time between two requests: a key frame weighs as much as a second of the rest."""
 SPEECH_BIT_RATE: Final = 32_000
 """Bits per second, full-band mono speech (RFC 6716, section 2.1.1: 28 to 40 kbit/s)."""
+CLOCKED: Final = (rtcrtpreceiver, rtcrtpsender, rtcsctptransport, aioice.turn)
+"""The modules that ask `time.time` how much time has passed, and nothing else of `time`."""
 EXPECTED_LOSS_PERCENT: Final = 10
 """What Opus protects against with its in-band error correction."""
 
@@ -125,6 +141,30 @@ class SpeechEncoder(OpusEncoder):
         }
         self.codec = codec
         self.resampler = AudioResampler("s16", "mono", SAMPLE_RATE, CHUNK_SAMPLES)
+
+
+def use_steady_clock() -> None:
+    """Make aiortc's time go on steadily, from the wall clock's time at the first call of this.
+
+    aiortc measures arrivals by the wall clock. When that is set from 1970 to today, which a
+    machine without a battery does at its first contact, its rate estimator walks through every
+    millisecond in between on the event loop (RateCounter._erase_old), its reports hold a jitter
+    that fits no field, and the data channels wait their longest for what was lost.
+    """
+    if aiortc.clock.current_datetime.__module__ == __name__:
+        return
+    begun, first = time.time(), time.monotonic()
+
+    def steady() -> float:
+        return begun + time.monotonic() - first
+
+    def steady_datetime() -> datetime:
+        return datetime.fromtimestamp(begun, UTC) + timedelta(seconds=time.monotonic() - first)
+
+    aiortc.clock.current_datetime = steady_datetime
+    for module in CLOCKED:
+        assert vars(module)["time"] is time
+        vars(module)["time"] = SimpleNamespace(time=steady)
 
 
 def send_speech(sender: RTCRtpSender) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
@@ -157,7 +157,8 @@ class Supervised(Generic[D]):
         async with self._lease:
             opened = False
             try:
-                await self.device.open()
+                with _system_errors():
+                    await self.device.open()
                 opened = True
                 self.on_lease(True)
                 self._failed_until = float("-inf")
@@ -186,7 +187,7 @@ class Supervised(Generic[D]):
         """Report an error of the one who has leased the device.
 
         Where a check proves nothing it stands until the device was opened well again, or for
-        STANDS_S: that it was plugged anew is seen by its absence in between.
+        STANDS_S; or until checks that failed too, for it was unplugged, succeed again.
         """
         if error.reason not in _ABSENT and not self.device.check_proves:
             self._failed_until = time.monotonic() + STANDS_S
@@ -221,12 +222,11 @@ class Supervised(Generic[D]):
                 await self.device.close()
             if not (self._lease.locked() and error.reason is Reason.BUSY):
                 self.report(error)
+                self._failed_until = float("-inf")  # a check sees it: one will see its end
             return isinstance(error, DeviceAbsent) and error.reason is Reason.NOT_CONFIGURED
         finally:
             self.looked.set()
         if health.state is DeviceState.READY:
-            if self.health.state is DeviceState.ABSENT:
-                self._failed_until = float("-inf")
             if time.monotonic() < self._failed_until:
                 return True
             if self._lease.locked():
@@ -252,10 +252,11 @@ class Supervised(Generic[D]):
                     check.exception()  # too late for anybody to care
 
     async def _check_and_open(self) -> DeviceHealth:
-        health = await self.device.check()
-        if self._keep_open:
-            await self.device.open()
-        return health
+        with _system_errors():
+            health = await self.device.check()
+            if self._keep_open:
+                await self.device.open()
+            return health
 
     async def _rest(self) -> None:
         """Leave the device closed and alone for a part of its rest."""
@@ -291,3 +292,12 @@ class Supervised(Generic[D]):
         )
         if self._on_change is not None:
             self._on_change(self.health)
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Make a DeviceError of what the system refuses a driver, such as one more descriptor."""
+    try:
+        yield
+    except OSError as error:
+        raise DeviceError(Reason.IO_ERROR, str(error)) from error

@@ -232,7 +232,10 @@ class Worker:
             )
 
     async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:  # no descriptors left
+            raise WorkerDied(f"{self.name}: cannot be started: {error}") from error
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,

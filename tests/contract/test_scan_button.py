@@ -35,18 +35,6 @@ from tests.contract.scanner_rig import (
 )
 
 
-@pytest.fixture
-def real(tmp_path: Path) -> RealRig:
-    return RealRig.made(tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    return folder
-
-
 async def test_the_button_is_read_as_it_is(real: RealRig, folder: Path) -> None:
     """No option of SANE's test backend moves by itself: one that a scan sets stands for it."""
     config = SaneScannerConfig(

@@ -42,11 +42,6 @@ from tests.contract.scanner_rig import (
 )
 
 
-@pytest.fixture
-def real(tmp_path: Path) -> RealRig:
-    return RealRig.made(tmp_path)
-
-
 @pytest.fixture(params=["sane", "fake"])
 def rig(request: pytest.FixtureRequest, real: RealRig) -> Rig:
     return real if request.param == "sane" else FakeRig()
@@ -79,13 +74,6 @@ async def feeder(request: pytest.FixtureRequest, real: RealRig) -> AsyncIterator
         return
     async with NetworkScanner(real.config_dir) as network:
         yield Feeder(real.make(), network)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    return folder
 
 
 @pytest.mark.parametrize("mode", list(ScanMode))

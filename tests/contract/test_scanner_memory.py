@@ -24,18 +24,6 @@ from tests.contract.scanner_rig import (
 )
 
 
-@pytest.fixture
-def real(tmp_path: Path) -> RealRig:
-    return RealRig.made(tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    return folder
-
-
 async def test_without_memory_the_worker_says_so_and_lives(real: RealRig, folder: Path) -> None:
     settings = ScanSettings(ScanSource.FLATBED, dpi=300)
     async with real.make() as scanner:

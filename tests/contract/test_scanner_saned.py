@@ -26,13 +26,6 @@ async def saned(tmp_path: Path) -> AsyncIterator[Saned]:
         yield saned
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    return folder
-
-
 def make(saned: Saned, *, slow: bool = False) -> SaneScanner:
     return SaneScannerConfig(
         device=saned.device,

@@ -128,7 +128,9 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "the line to the broker is cut":   says(T.BROKER),
     "the line is half open":           says(T.BROKER_SILENT),
     "the line is slow (0.4 s)":        NOTHING,
+    "the agent's browser crashes":     NOTHING,
     "no file descriptors left":        says(T.NO_DESCRIPTORS),
+    "no file descriptors for a call":  says(T.NO_DESCRIPTORS),
     "journal hangs, full":             NOTHING,
     "no memory for a scan":            not_met(IN_A_SCAN),
     "spool full at a scan":            says(T.SPOOL_FULL),
@@ -271,8 +273,7 @@ async def doctor(rig: Rig, *arguments: str) -> tuple[int, str, float]:
         *("--config", str(rig.folder / "kioskd.toml"), *arguments),
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
-        # libfaketime would show the files' times by the wrong clock too.
-        env={**os.environ, **rig.sound.env, **rig._preloaded(), "NO_FAKE_STAT": "1"},
+        env=rig.environment,
     )
     try:
         async with asyncio.timeout(DOCTOR_S):

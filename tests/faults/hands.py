@@ -39,8 +39,9 @@ def both(*hands: Hand) -> Hand:
 
 
 async def kill_daemon(rig: Rig) -> None:
-    """SIGKILL the daemon."""
+    """SIGKILL the daemon; systemd then runs what the unit has for its end."""
     await rig.kill()
+    await rig.purge()
 
 
 async def start_daemon(rig: Rig) -> None:
@@ -263,6 +264,16 @@ async def scanner_off(rig: Rig) -> None:
 async def scanner_on(rig: Rig) -> None:
     """Switch the scanner on."""
     await rig.scanner.switch_on()
+
+
+async def agent_crashes(rig: Rig) -> None:
+    """Let the agent's browser crash."""
+    await rig.agent.crash()
+
+
+async def agent_back(rig: Rig) -> None:
+    """The agent opens the page again."""
+    await rig.agent.come_back()
 
 
 def line(how: Line) -> Hand:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, expect
 
 from kioskd.screen.messages import View
-from tests.e2e.conftest import LONG_MS
+from tests.e2e.conftest import LONG_MS, sign_in
 
 RECONNECT_S = 0.05
+NAME = "Léa"
 
 WATCH = """async () => {
   const video = document.querySelector('[data-testid=remote-video]');
@@ -118,6 +120,18 @@ class Agent:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self._address = page.url
+
+    async def crash(self) -> None:
+        """Let the browser's process of this page crash, in the middle of whatever it does."""
+        with contextlib.suppress(PlaywrightError):
+            await self.page.goto("chrome://crash")
+
+    async def come_back(self) -> None:
+        """Open the page anew and begin another shift."""
+        crashed, self.page = self.page, await self.page.context.new_page()
+        await crashed.close()
+        await sign_in(self.page, self._address, NAME)
 
     async def take(self) -> None:
         """Take the call that waits, and watch it."""

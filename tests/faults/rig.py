@@ -41,7 +41,7 @@ from tests.e2e import stage
 from tests.e2e.conftest import sign_in
 from tests.faults.machine import Machine
 from tests.faults.parts import PanelPort, Tone, write_config
-from tests.faults.people import Agent, Resident
+from tests.faults.people import NAME, Agent, Resident
 from tests.faults.relay import Relay
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,7 @@ KIOSK = "faults-1"
 READY_S = 40.0
 STOP_S = 15.0
 LOOK_S = 0.05
+SILENT_S = 5.0
 ROWS = 3
 
 
@@ -87,23 +88,27 @@ class Rig:
     async def start(self) -> None:
         """Start the daemon; return when it answers."""
         log = await self.machine.start_journal()
-        self.process = await asyncio.create_subprocess_exec(
+        self.process = await self._kioskd("run", "--verbose", log=log)
+        await self.until("an answer", lambda rig: rig.status is not None, READY_S)
+
+    async def _kioskd(self, *arguments: str, log: int) -> Process:
+        return await asyncio.create_subprocess_exec(
             *self.machine.command(),
-            *(sys.executable, "-m", "kioskd", "run", "--verbose"),
+            *(sys.executable, "-m", "kioskd", *arguments),
             *("--config", str(self.folder / "kioskd.toml")),
             stdout=log,
             stderr=log,
             cwd=ROOT,
-            env={**os.environ, **self.sound.env, **self._preloaded()},
+            env=self.environment,
             start_new_session=True,
         )
-        await self.until("an answer", lambda rig: rig.status is not None, READY_S)
 
-    def _preloaded(self) -> dict[str, str]:
-        """Return the environment of the camera and the clock; both preload a library."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the kiosk's programs; camera and clock both preload a library."""
         camera, clock = self.camera.environment(), self.machine.environment
-        libraries = [one["LD_PRELOAD"] for one in (camera, clock) if one]
-        return {**camera, **clock, "LD_PRELOAD": ":".join(libraries)}
+        preload = f"{camera['LD_PRELOAD']}:{clock['LD_PRELOAD']}"
+        return {**os.environ, **self.sound.env, **camera, **clock, "LD_PRELOAD": preload}
 
     async def kill(self) -> None:
         """Kill the daemon and whatever would be left of it."""
@@ -113,6 +118,13 @@ class Rig:
         self.process = self.status = None
         # A row's death is one after a long life: it does not lead to safe mode.
         (self.folder / "state" / FILE).unlink(missing_ok=True)
+
+    async def purge(self) -> None:
+        """Clean up after the daemon's death, as the unit's ExecStopPost= does."""
+        with (LOG / "kioskd.log").open("a") as log:
+            process = await self._kioskd("purge", log=log.fileno())
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
 
     async def stop(self) -> None:
         """Stop the daemon as systemd does."""
@@ -171,12 +183,16 @@ class Rig:
         return f"screen {shown}, devices {devices}"
 
     async def holds(self, what: str, true: Callable[[Rig], bool], seconds: float) -> None:
-        """Look for `seconds` that `true` holds all the time."""
+        """Look for `seconds` that `true` holds whenever the daemon answers, and does at the end.
+
+        Without descriptors it can take no connection for a moment.
+        """
         started = time.monotonic()
         while time.monotonic() < started + seconds:
-            await self.look()
-            assert true(self), f"no longer {what}: {self.status!r}"
+            if await self.look() is not None:
+                assert true(self), f"no longer {what}: {self.status!r}"
             await asyncio.sleep(LOOK_S)
+        await self.until(what, true, SILENT_S)
 
     def device(self, kind: DeviceKind) -> DeviceStatus:
         """Return what the last look said of a device."""
@@ -288,8 +304,9 @@ async def rig() -> AsyncIterator[Rig]:
         media = await asyncio.to_thread(stage.agent_media, folder)
         browser = await stage.chromium(playwright, *media)
         stack.push_async_callback(browser.close)
-        page = await browser.new_page(viewport={"width": 1280, "height": 720}, locale="fr-FR")
-        await sign_in(page, pages.url, "Léa")
+        context = await browser.new_context(viewport={"width": 1280, "height": 720}, locale="fr-FR")
+        page = await context.new_page()
+        await sign_in(page, pages.url, NAME)
         resident = await stack.enter_async_context(Resident(screen_url))
         tone = await asyncio.to_thread(Tone, folder, sound)
         stack.push_async_callback(tone.stop)

@@ -43,19 +43,16 @@ async def fresh(rig: Rig) -> None:
     await rig.call()
 
 
-async def talking_by_own_clock(rig: Rig) -> None:
-    """Have a call up with a daemon whose clock can jump."""
-    if not rig.machine.environment:
-        await rig.stop()
-        rig.machine.own_clock()
-        await rig.start()
-        await until_seen(rig, HEALTHY)
-    await rig.call()
-
-
 async def waiting(rig: Rig) -> None:
     """Have a resident wait for an agent."""
     await rig.wait_in_line()
+
+
+async def call_in_vain(rig: Rig) -> None:
+    """A call is placed and taken, and cannot be had: the agent is told so."""
+    await rig.wait_in_line()
+    await rig.agent.page.get_by_test_id("take").first.click()
+    await agent_is_told(rig)
 
 
 async def asked_to_scan(rig: Rig) -> None:

@@ -236,3 +236,27 @@ async def kioskctl(*arguments: str) -> str:
     )
     out, _ = await process.communicate()
     return out.decode()
+
+
+async def test_what_a_dead_daemon_has_left_is_purged(config: Path) -> None:
+    left = config.parent / "spool" / "visit" / "page"
+    left.parent.mkdir(parents=True)
+    left.write_text("a resident's paper")
+    assert await (await purge(config)).wait() == 0
+    assert not left.parent.exists()
+
+
+async def test_a_purge_that_cannot_reach_the_printer_says_so(config: Path) -> None:
+    configure(config, printer='driver = "cups"\nqueue = "none"\nserver = "127.0.0.1:9"')
+    process = await purge(config)
+    told, _ = await process.communicate()
+    assert process.returncode == 4
+    assert told.decode().startswith("kioskd: offline")
+
+
+async def purge(config: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kioskd", "purge", "--config", str(config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )

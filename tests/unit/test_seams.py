@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import aioice.ice
+import aiortc
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+    clock,
+)
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack, VideoStreamTrack
 from av import AudioFrame, Packet
 from av.audio.codeccontext import AudioCodecContext
@@ -243,6 +251,29 @@ async def test_the_microphone_is_muted_and_fails() -> None:
     assert all(not any(bytes(f.planes[0])) for f in (muted, *silent))
     stamps = [f.pts for f in (heard, muted, *silent)]
     assert stamps == [i * CHUNK_SAMPLES for i in range(7)]
+
+
+def test_a_clock_that_is_set_moves_no_time_of_aiortc(monkeypatch: pytest.MonkeyPatch) -> None:
+    seams.use_steady_clock()
+    seams.use_steady_clock()  # each leg asks for it
+    before = clock.current_ms()
+    times = [vars(module)["time"].time() for module in seams.CLOCKED]
+    monkeypatch.setattr("time.time", lambda: 60.0)  # 1970
+    assert 0 <= clock.current_ms() - before < 60_000
+    for module, then in zip(seams.CLOCKED, times, strict=True):
+        assert 0 <= vars(module)["time"].time() - then < 60
+
+
+def test_every_place_that_asks_for_the_time_is_known() -> None:
+    """Of `time` the modules ask for nothing but the time, and no others ask for it."""
+    asked: dict[str, set[str]] = {}
+    for package in (aiortc, aioice):
+        for path in Path(package.__path__[0]).glob("*.py"):
+            calls = set(re.findall(r"(?<![\w.])(?:time\.\w+|datetime\.now)\(", path.read_text()))
+            if calls:
+                asked[f"{package.__name__}.{path.stem}"] = calls
+    own = {module.__name__: {"time.time("} for module in seams.CLOCKED}
+    assert asked == own | {"aiortc.mediastreams": {"time.time("}}  # tracks that are not ours
 
 
 class _Remote(MediaStreamTrack):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator
 
 import pytest
@@ -87,6 +88,23 @@ async def test_a_failure_is_told_over_what_a_user_saw(watched: Watched) -> None:
         watched.camera.fail_with(Reason.UNPLUGGED)
         watched.supervised.poke()
         await watched.until(DeviceState.ABSENT, Reason.UNPLUGGED)
+
+
+async def test_what_the_system_refuses_a_driver_is_a_failure_of_its_device(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused() -> None:
+        raise OSError(errno.EMFILE, "no descriptors left")
+
+    monkeypatch.setattr(watched.camera, "check", refused)
+    watched.supervised.poke()
+    await watched.until(DeviceState.FAILED, Reason.IO_ERROR)
+    monkeypatch.undo()
+    await watched.until(DeviceState.READY)
+    monkeypatch.setattr(watched.camera, "open", refused)
+    with pytest.raises(DeviceError, match="no descriptors left"):
+        async with watched.supervised.lease():
+            pytest.fail("it was opened")
 
 
 async def test_a_check_that_hangs_is_told_before_it_has_ended(watched: Watched) -> None:
@@ -197,11 +215,14 @@ async def test_an_error_in_use_stands_until_the_device_was_opened_well(watched: 
         assert watched.supervised.health.state is DeviceState.BUSY
 
 
-async def test_an_error_in_use_is_over_when_the_device_was_plugged_anew(watched: Watched) -> None:
+@pytest.mark.parametrize("seen", [Reason.UNPLUGGED, Reason.NO_ANSWER])
+async def test_an_error_in_use_that_a_check_sees_too_is_over_when_it_does_not(
+    watched: Watched, seen: Reason
+) -> None:
     with pytest.raises(DeviceError):
         async with watched.supervised.lease():
             raise DeviceError(Reason.NO_ANSWER)
-    watched.camera.fail_with(Reason.UNPLUGGED)
+    watched.camera.fail_with(seen)
     await watched.supervised.look()
     watched.camera.fail_with(None)
     await watched.supervised.look()

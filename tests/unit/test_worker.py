@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -192,6 +194,21 @@ async def test_many_restarts_leave_nothing() -> None:
     await asyncio.gather(*(restart(RESTARTS // 4) for _ in range(4)))
     assert held() == before
     assert not psutil.Process().children()
+
+
+async def test_without_descriptors_no_worker_starts_and_that_is_told(worker: Worker) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    one, other = socket.socketpair()
+    lowest = min(one.fileno(), other.fileno())  # every number below it is in use
+    one.close()
+    other.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        with pytest.raises(WorkerDied, match="Too many open files"):
+            await worker.call("pid", timeout=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert await worker.call("add", number=2, timeout=10) == 42
 
 
 async def test_a_stray_grandchild_holds_up_nobody() -> None:
