@@ -20,7 +20,7 @@ SOAK_SCANS ?=
 SECONDS ?= 60
 SEED ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score soak fuzz bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score exposure soak fuzz bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,6 +64,9 @@ faults: ## Inject every fault of the matrix into the real stacks (FAULTS_ARGS= f
 
 doctor-score: ## Inject the faults again and see what doctor names first (DOCTOR_ARGS= for pytest)
 	@$(BIN)/python -m tests.faults.doctor_score $(DOCTOR_ARGS)
+
+exposure: ## How far systemd thinks that each of our units is confined (goal: 2.0 at most)
+	@$(BIN)/python scripts/exposure.py
 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak

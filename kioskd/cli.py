@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kioskd import cli_audit
 from kioskd.app import examine
 from kioskd.control import client
 from kioskd.control.api import Status
@@ -51,6 +52,7 @@ class Exit(IntEnum):
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Check and describe the configuration.")
 app.add_typer(config_app, name="config")
+app.add_typer(cli_audit.app, name="audit")
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
@@ -93,6 +95,10 @@ def status(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
     connected = "connected" if answer.screen_connected else "NOT CONNECTED"
     console.print(f"screen: {answer.screen_url} {connected}")
     console.print(f"visit:  {answer.call.scene.value} {answer.call.service or ''}")
+    audit = answer.audit
+    trouble = f", NOT WRITTEN: {audit.failing}" if audit.failing else ""
+    lost = f", {audit.lost} events LOST" if audit.lost else ""
+    console.print(f"audit:  {audit.seq} lines, head {audit.head}{trouble}{lost}", soft_wrap=True)
     console.print(_device_table(answer))
 
 

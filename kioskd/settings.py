@@ -72,9 +72,14 @@ class CallSettings(_Section):
 
 
 class ScreenSettings(_Section):
-    """The screen page's server, always on loopback; port 0 takes a free one."""
+    """The screen page's server, always on loopback; port 0 takes a free one.
+
+    Chromium is started on `entry`, a file that leads to the page; none: `screen.html` beside the
+    control socket.
+    """
 
     port: Port = 8480
+    entry: Path | None = None
 
 
 class DocumentSettings(_Section):
@@ -91,9 +96,18 @@ class ControlSettings(_Section):
 
 
 class StateSettings(_Section):
-    """Where the daemon keeps what must outlive it, which is only how its starts went."""
+    """Where the daemon keeps what must outlive it, how its starts went and the audit log."""
 
     folder: Path = Path("/var/lib/kioskd")
+
+
+class AuditSettings(_Section):
+    """The audit log, in the state folder. The CNIL recommends to keep such a log for six months
+    to a year, and up to three in justified cases (délibération 2021-122 of 14 October 2021).
+    """
+
+    retention_days: Annotated[int, Field(ge=184, le=1096)] = 184
+    file_mb: Annotated[int, Field(ge=1, le=64)] = 4
 
 
 class Settings(_Section):
@@ -107,12 +121,18 @@ class Settings(_Section):
     documents: DocumentSettings = DocumentSettings()
     control: ControlSettings = ControlSettings()
     state: StateSettings = StateSettings()
+    audit: AuditSettings = AuditSettings()
     camera: CameraConfig
     microphone: MicrophoneConfig
     speaker: SpeakerConfig
     scanner: ScannerConfig
     printer: PrinterConfig
     panel: PanelConfig
+
+    @property
+    def screen_entry(self) -> Path:
+        """The file that leads to the page."""
+        return self.screen.entry or self.control.socket.with_name("screen.html")
 
     def service(self, service_id: str) -> Service | None:
         """Return a service by its id."""

@@ -11,7 +11,10 @@ from typing import Final
 import structlog
 
 from kioskd.app import telling, view
+from kioskd.app.audited import Step
+from kioskd.app.auditing import Auditing
 from kioskd.app.devices import Devices
+from kioskd.app.eyes import Eyes
 from kioskd.app.front import Front
 from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
 from kioskd.app.printing import Printing
@@ -23,7 +26,7 @@ from kioskd.app.transfers import Transfers
 from kioskd.call import control
 from kioskd.call.statistics import LegStats
 from kioskd.documents.spool import Spool
-from kioskd.errors import DeviceAbsent, DeviceError, DocumentError
+from kioskd.errors import DeviceAbsent, DeviceError, DocumentError, Reason
 from kioskd.hal.panel import PanelEvent
 from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.tasks import TaskOwner
@@ -46,7 +49,7 @@ from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
-from kioskd.visit.state import HiddenPart, Media, Visit, deadline
+from kioskd.visit.state import HiddenPart, Media, Visit, deadline, sensors_allowed
 from kioskd.visit.words import EndReason, Scene
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ class Kiosk:
         screen_server: ScreenServer,
         spool: Spool,
         watchdog: Watchdog,
+        audit: Auditing,
     ) -> None:
         self.visit = Visit(language=settings.kiosk.language, entered=time.monotonic())
         self.line = Line(
@@ -81,12 +85,14 @@ class Kiosk:
             on_signal=self._on_signal,
             on_change=self._show,
             beat=watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
+            audit_head=lambda: audit.status().head,
         )
         self.devices = devices
         self._settings = settings
         self._screen = screen_server
         self._spool = spool
         self._watchdog = watchdog
+        self._audit = audit
         self._events: deque[Event] = deque()
         self._handling = False
         self._timer = asyncio.Event()
@@ -96,8 +102,20 @@ class Kiosk:
         self._sensors = Sensors(devices, self._show_own_picture, self._sound.meter.own)
         self._scanning = Scanning(devices, spool, self.post, self._show)
         self._printing = Printing(devices, spool, self.post)
-        self._transfers = Transfers(spool, post=self.post, visit=lambda: self.visit)
+        self._transfers = Transfers(
+            spool,
+            post=self.post,
+            visit=lambda: self.visit,
+            on_refused=audit.document_refused,
+        )
         self._talk: Talk | None = None
+        self.eyes = Eyes(
+            devices,
+            self._front,
+            audit,
+            allowed=lambda: sensors_allowed(self.visit),
+            on_change=self._show,
+        )
         devices.on_change = self._devices_changed
 
     # -- what happens ------------------------------------------------------------
@@ -118,9 +136,10 @@ class Kiosk:
         self._timer.set()
 
     def _handle(self, event: Event) -> None:
-        before = self.visit.scene
-        self.visit, wanted = step(self.visit, event, time.monotonic())
-        if self.visit.scene is not before:
+        before = self.visit
+        self.visit, wanted = step(before, event, time.monotonic())
+        self._audit.step(Step(before, event, self.visit, wanted))
+        if self.visit.scene is not before.scene:
             log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
             if self.visit.scene is Scene.CHOOSING:
                 self._sound.reset()
@@ -289,11 +308,11 @@ class Kiosk:
             case do.OpenSensors():
                 self._sensors.muted = not self.visit.own_media.audio
                 self._sensors.watched = self.visit.own_media.video
-                self._front.show_sensors(open_=True)
+                self.eyes.light()
                 self._tasks.start("sensors", self._sensors.run())
             case do.CloseSensors():
                 self._tasks.cancel("sensors")
-                self._front.show_sensors(open_=False)
+                self.eyes.light()
             case do.TellMedia():
                 self._tell_media()
             case do.Wipe():
@@ -315,7 +334,7 @@ class Kiosk:
                 source = self._transfers.take(document)
                 self._tasks.start("print", self._printing.vet(document, source))
             case do.StartPrint(document):
-                self._tasks.start("print", self._printing.print(document))
+                self._tasks.start("print", self._print(document))
             case do.StopPrint():
                 self._tasks.cancel("print")
             case do.TellScan():
@@ -364,12 +383,17 @@ class Kiosk:
     async def _send(self, wanted: do.SendScan) -> None:
         try:
             document = await self._scanning.assemble(wanted.pages, wanted.hidden)
+            await self._audit.consent_written()
             await self._transfers.send(wanted.request, document, len(wanted.pages))
         except DocumentError as error:
             log.warning("scan.not_sent", fault=error.fault, detail=error.detail)
             self.post(ev.ScanDelivered(error.fault))
         else:
-            self.post(ev.ScanDelivered())
+            self.post(ev.ScanDelivered(size=len(document)))
+
+    async def _print(self, document: str) -> None:
+        await self._audit.consent_written()
+        await self._printing.print(document)
 
     async def _wipe_and_report(self) -> None:
         await self._wipe()
@@ -381,12 +405,15 @@ class Kiosk:
         self._scanning.forget()
         self._printing.forget()
         self._spool.wipe()
+        failure: Reason | None = None
         try:
             await self.devices.printer.device.purge()
         except DeviceAbsent:
             pass  # nothing can come out of a printer that is not there
         except DeviceError as error:
+            failure = error.reason
             log.warning("wipe.printer", reason=error.reason, detail=error.detail)
+        self._audit.wiped(failure)
 
     # -- what people are told ------------------------------------------------------
 
@@ -419,6 +446,7 @@ class Kiosk:
             place=self.line.place,
             volume=self._sound.volume,
             sensors_open=self._sensors.open,
+            testing=self.eyes.testing,
             scan_button=self._scanning.button_heard,
             now=time.monotonic(),
             today=datetime.now(UTC),

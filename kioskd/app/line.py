@@ -50,11 +50,13 @@ class Line:
         on_signal: Callable[[str, str, Claim | Answer | Bye], None],
         on_change: Callable[[], None],
         beat: Callable[[], None] = lambda: None,
+        audit_head: Callable[[], str] = lambda: "",
     ) -> None:
         self.epoch = new_id()
         self.invalid = 0
         self._kiosk = kiosk
         self._on_signal = on_signal
+        self._audit_head = audit_head
         self._on_change = on_change
         self._entry: Waiting | None = None
         self._others: dict[str, Waiting] = {}
@@ -137,7 +139,11 @@ class Line:
 
     def _status(self, *, online: bool) -> Message:
         status = KioskStatus(
-            online=online, epoch=self.epoch, name=self._kiosk.name, town=self._kiosk.town
+            online=online,
+            epoch=self.epoch,
+            name=self._kiosk.name,
+            town=self._kiosk.town,
+            audit=self._audit_head() if online else "",
         )
         return Message(
             topics.status(self._kiosk.id),

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from kioskd import __version__
+from kioskd.app.auditing import Auditing
 from kioskd.app.broker import broker_address
 from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
@@ -32,6 +33,7 @@ from kioskd.runtime.notify import notify
 from kioskd.runtime.starts import Starts
 from kioskd.runtime.vitals import LoopLag, vitals
 from kioskd.runtime.watchdog import Watchdog
+from kioskd.screen import entry
 from kioskd.screen.messages import Action
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import Settings
@@ -72,9 +74,11 @@ class Daemon:
         self._starts = Starts(settings.state.folder)
         self._safe_start = SafeStart(self._starts, self.devices)
         self._spool = Spool(settings.documents.spool, settings.documents.spool_mb * 1024 * 1024)
+        self.audit = Auditing(settings)
         self._screen = ScreenServer(
             port=settings.screen.port,
             web_root=WEB_ROOT / "screen",
+            token=entry.read(settings.screen_entry),
             on_action=self._on_action,
             page_picture=self._page_picture,
         )
@@ -85,6 +89,7 @@ class Daemon:
             self._screen,
             self._spool,
             self._watchdog,
+            self.audit,
         )
 
     async def run(self) -> None:
@@ -100,6 +105,8 @@ class Daemon:
             readmit=self._safe_start.readmit,
         )
         async with control, self._screen:
+            await asyncio.to_thread(entry.write, self._settings.screen_entry, self._screen.url)
+            await asyncio.to_thread(self.audit.start)
             serving = asyncio.create_task(self._serve(), name="daemon")
             stopping = asyncio.create_task(stop.wait(), name="stop")
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +147,7 @@ class Daemon:
         serving.cancel()
         await asyncio.wait([serving])
         await self._safe_start.settled()
+        await asyncio.to_thread(self.audit.stop)
 
     def _idle(self) -> bool:
         return self.kiosk.visit.scene is Scene.CHOOSING
@@ -155,7 +163,7 @@ class Daemon:
             uptime_s=round(time.monotonic() - self._started, 1),
             broker_online=self.kiosk.line.online,
             invalid_messages=self.kiosk.line.invalid,
-            screen_url=self._screen.url,
+            screen_url=self._screen.origin,
             screen_connected=self._screen.connected,
             safe_mode=self._starts.safe,
             failed_starts=self._starts.failed,
@@ -164,6 +172,7 @@ class Daemon:
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),
             call=self._stats,
+            audit=self.audit.status(),
             devices=self.devices.statuses(),
             services=[
                 ServiceStatus(id=one.id, name=one.name, open=one.open, opens=one.opens)
@@ -200,4 +209,4 @@ class Daemon:
     async def _test(self, kind: DeviceKind) -> TestResult:
         if not self._idle():
             raise DeviceBusy("a resident is at the kiosk")
-        return await try_device(self.devices, kind, self._spool)
+        return await self.kiosk.eyes.test(kind, lambda: try_device(self.devices, kind, self._spool))

@@ -21,6 +21,7 @@ from kioskd.documents.frames import (
     Frame,
     Progress,
     Received,
+    Refused,
 )
 from kioskd.documents.spool import Spool, SpoolFile
 from kioskd.documents.transfer import Receiver, Sender
@@ -46,10 +47,12 @@ class Transfers:
         *,
         post: Callable[[VisitEvent], None],
         visit: Callable[[], Visit],
+        on_refused: Callable[[DocumentFault], None] = lambda _: None,
     ) -> None:
         self._spool = spool
         self._post = post
         self._visit = visit
+        self._on_refused = on_refused
         self._leg: Leg | None = None
         self._sender = Sender()
         self._receiver = Receiver(self._open_sink)
@@ -147,9 +150,12 @@ class Transfers:
                     self._sink.close()
                     self._arrived[document.id] = self._sink.path
                     self._sink = None
-                    self._post(ev.DocumentArrived(document.id, document.name))
-                case Failed():
+                    self._post(ev.DocumentArrived(document.id, document.name, document.size))
+                case Failed(reason=reason):
                     self._throw_away()
+                    self._on_refused(reason)
+                case Refused(reason=reason):
+                    self._on_refused(reason)
 
     def _open_sink(self, document: Document) -> SpoolFile:
         fault = may_receive(self._visit())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kioskd.call.control import DeviceReport
+from kioskd.hal.device import DeviceKind
 from kioskd.screen.messages import (
     EndView,
     PagePicture,
@@ -30,6 +31,7 @@ class Surroundings:
     place: int | None
     volume: float
     sensors_open: bool
+    testing: DeviceKind | None
     scan_button: bool
     now: float
     today: datetime
@@ -71,6 +73,7 @@ def build(visit: Visit, around: Surroundings) -> View:
         microphone_on=around.sensors_open and visit.own_media.audio,
         camera_on=around.sensors_open and visit.own_media.video,
         volume=around.volume,
+        testing=around.testing,
         devices=around.devices,
         scan=_scan(visit.scan, around) if visit.scan and talking else None,
         print=_print(visit.print) if visit.print and talking else None,
@@ -92,7 +95,7 @@ def _scan(scan: Scan, around: Surroundings) -> ScanView:
 def _page(number: int, hidden: tuple[HiddenPart, ...]) -> PagePicture:
     parts = sum(part.page == number for part in hidden)
     # The address names what is hidden: the page shows the picture anew when that changes.
-    return PagePicture(number=number, url=f"/pages/scan/{number}.jpg?{parts}", hidden=parts)
+    return PagePicture(number=number, url=f"pages/scan/{number}.jpg?{parts}", hidden=parts)
 
 
 def _print(job: Print) -> PrintView:
@@ -102,7 +105,7 @@ def _print(job: Print) -> PrintView:
     return PrintView(
         stage=job.stage,
         name=job.name,
-        pages=[PagePicture(number=n, url=f"/pages/print/{n}.jpg") for n in pages],
+        pages=[PagePicture(number=n, url=f"pages/print/{n}.jpg") for n in pages],
         printed=job.printed,
         reasons=list(job.reasons),
     )

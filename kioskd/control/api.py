@@ -67,6 +67,17 @@ class ProcessStatus(_Answer):
     rss_kb: int
 
 
+class AuditStatus(_Answer):
+    """The audit log: number and hash of its last line; why it cannot be written, if so; and how
+    many events were lost by that since the start.
+    """
+
+    seq: int
+    head: str
+    failing: str | None
+    lost: int
+
+
 class Status(_Answer):
     """The whole kiosk at a glance. `version` is that of this answer's shape.
 
@@ -74,7 +85,7 @@ class Status(_Answer):
     those in a row, this one included for its first minute. `stuck` names what makes no progress.
     """
 
-    version: int = 3
+    version: int = 4
     kioskd: str
     kiosk: str
     pid: int
@@ -90,6 +101,7 @@ class Status(_Answer):
     loop_lag_max_ms: float
     process: ProcessStatus
     call: CallStatus
+    audit: AuditStatus
     devices: list[DeviceStatus]
     services: list[ServiceStatus]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -42,6 +43,8 @@ async def _request(socket: Path, method: str, path: str, timeout: float) -> str:
             aiohttp.ClientSession(connector=connector, timeout=limit) as session,
             session.request(method, f"http://kioskd{path}") as answer,
         ):
+            if answer.status == HTTPStatus.FORBIDDEN:
+                raise ControlError(f"{socket}: only root and members of kioskd's group may")
             answer.raise_for_status()
             return await answer.text()
     except aiohttp.ClientConnectorError as error:

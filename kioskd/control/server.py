@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self
 
+import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
 from kioskd.control.api import Status, TestResult
+from kioskd.control.peers import Peer, may_control, peer_of
 from kioskd.errors import ControlError, DeviceError
 from kioskd.hal.device import DeviceKind
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlServer:
     """Serves `/status`, `/test/{device}` and `/readmit/{device}` on a unix socket of mode 0660.
+
+    Who may ask is `allowed`; the kernel tells who it is, whatever the mode of the file.
 
     A socket left by a dead daemon is replaced; a live one raises ControlError.
     """
@@ -29,24 +38,24 @@ class ControlServer:
         status: Callable[[], Status],
         test: Callable[[DeviceKind], Awaitable[TestResult]],
         readmit: Callable[[DeviceKind], Awaitable[TestResult]],
+        allowed: Callable[[Peer], bool] = may_control,
     ) -> None:
         self._path = path
         self._status = status
+        self._allowed = allowed
         self._try = {"test": test, "readmit": readmit}
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         if await self._alive():
             raise ControlError(f"another kioskd runs already: {self._path} answers")
-        application = web.Application()
+        application = web.Application(middlewares=[self._guard])
         application.router.add_get("/status", self._get_status)
         application.router.add_post("/{what:test|readmit}/{device}", self._post_try)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
-            await asyncio.to_thread(self._prepare)
-            await web.UnixSite(self._runner, str(self._path)).start()
-            await asyncio.to_thread(self._path.chmod, 0o660)
+            await web.SockSite(self._runner, await asyncio.to_thread(self._bind)).start()
         except OSError as error:
             await self._runner.cleanup()
             raise ControlError(f"{self._path}: {error.strerror}") from error
@@ -57,9 +66,17 @@ class ControlServer:
             await self._runner.cleanup()
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
 
-    def _prepare(self) -> None:
+    def _bind(self) -> socket.socket:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            bound.bind(str(self._path))
+            self._path.chmod(0o660)  # before it listens: nobody else gets in, ever
+        except OSError:
+            bound.close()
+            raise
+        return bound
 
     async def _alive(self) -> bool:
         with contextlib.suppress(OSError):
@@ -67,6 +84,19 @@ class ControlServer:
             writer.close()
             return True
         return False
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Ask the kernel who asks: the file's mode is the first lock, this is the second."""
+        try:
+            assert request.transport is not None
+            peer = peer_of(request.transport.get_extra_info("socket"))
+        except (OSError, AssertionError):
+            raise web.HTTPForbidden(text="nobody is there") from None
+        if not self._allowed(peer):
+            log.warning("control.refused", pid=peer.pid, uid=peer.uid)
+            raise web.HTTPForbidden(text="not for you")
+        return await handler(request)
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return web.json_response(text=self._status().model_dump_json())

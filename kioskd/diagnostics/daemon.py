@@ -75,6 +75,9 @@ def running(status: Status) -> list[Found]:
         found.append(trouble(Trouble.SAFE_MODE, starts))
     if status.stuck:
         found.append(trouble(Trouble.STUCK, ", ".join(status.stuck)))
+    if status.audit.failing or status.audit.lost:
+        lost = f"{status.audit.lost} events lost since the start"
+        found.append(trouble(Trouble.AUDIT, ", ".join(filter(None, (status.audit.failing, lost)))))
     return found + [one for device in status.devices for one in _device(device)]
 
 

@@ -55,6 +55,7 @@ class Trouble(StrEnum):
     USB_HUB = "KSK-028"
     STUCK = "KSK-029"
     EXPIRES_SOON = "KSK-031"
+    AUDIT = "KSK-040"
 
 
 _BROKEN: Final = frozenset(

@@ -30,7 +30,8 @@ _LEADS_TO: Final[dict[str, tuple[str, ...]]] = {
     Trouble.SOUND_SERVER: ("KSK-[23]??",),
     Trouble.PRINT_SYSTEM: ("KSK-5??",),
     Trouble.SPOOL_FULL: ("KSK-?13",),
-    Trouble.DISK_FULL: (Trouble.STATE_UNWRITABLE,),
+    Trouble.DISK_FULL: (Trouble.STATE_UNWRITABLE, Trouble.AUDIT),
+    Trouble.STATE_UNWRITABLE: (Trouble.AUDIT,),
     Trouble.USB_HUB: ("KSK-[1246]0[12]",),
     "KSK-?23": (Trouble.SAFE_MODE,),
 }
@@ -53,6 +54,7 @@ _LAST: Final = (
     Trouble.SPOOL_ON_DISK,
     Trouble.STATE_UNWRITABLE,
     Trouble.DISK_FULL,
+    Trouble.AUDIT,
     Trouble.EXPIRES_SOON,
     Trouble.SWAP,
     Trouble.CORE_DUMPS,

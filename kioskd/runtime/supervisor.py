@@ -73,6 +73,8 @@ class Supervised(Generic[D]):
             DeviceState.ABSENT, Reason.NOT_FOUND, "not looked for yet", time.monotonic()
         )
         self.looked = asyncio.Event()
+        self.on_lease: Callable[[bool], None] = lambda _: None
+        """Told True when a lease has opened the device, False when it has closed it."""
         self._keep_open = keep_open
         self._on_change = on_change
         self._check_every_s = check_every_s
@@ -153,9 +155,12 @@ class Supervised(Generic[D]):
         if self._left_out is not None or self.resting:
             raise DeviceError(self.health.reason or Reason.FLAPPING, self.health.detail)
         async with self._lease:
+            opened = False
             try:
                 with _system_errors():
                     await self.device.open()
+                opened = True
+                self.on_lease(True)
                 self._failed_until = float("-inf")
                 self._publish(DeviceHealth(DeviceState.BUSY))
                 yield self.device
@@ -166,6 +171,8 @@ class Supervised(Generic[D]):
                 if not self._keep_open:
                     await self.device.close()
                     self._seen = None
+                if opened:
+                    self.on_lease(False)
                 if self.health.state in (DeviceState.BUSY, DeviceState.DEGRADED):
                     self._publish(DeviceHealth(DeviceState.READY))
                 self.poke()

@@ -10,7 +10,7 @@ big-endian timestamp in microseconds, then the data:
     kind 3   how loud the voices are, at most 10 a second in a call: 1 byte the resident's,
              1 byte the agent's; 0 is -60 dBFS and below, 255 full scale
 
-The pictures of pages are fetched from `/pages/{document}/{number}.jpg`.
+The pictures of pages are fetched from `pages/{document}/{number}.jpg`, beside the page.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.call.control import DeviceReport
 from kioskd.errors import DocumentFault, Reason
+from kioskd.hal.device import DeviceKind
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 REMOTE_PICTURE: Final = 1
@@ -96,7 +97,9 @@ class EndView(_Model):
 
 
 class View(_Model):
-    """All that the page shows. `waited_s` and `call_s` are at the time of sending."""
+    """All that the page shows. `waited_s` and `call_s` are at the time of sending; `testing` is
+    the device that a technician tries, from afar perhaps.
+    """
 
     type: Literal["view"] = "view"
     scene: Scene
@@ -114,6 +117,7 @@ class View(_Model):
     microphone_on: bool = False
     camera_on: bool = False
     volume: float = 0.7
+    testing: DeviceKind | None = None
     devices: list[DeviceReport] = []
     scan: ScanView | None = None
     print: PrintView | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,14 +14,28 @@ from typing import Final, NamedTuple, Self
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from kioskd.screen.entry import new_token
 from kioskd.screen.messages import REMOTE_PICTURE, Action, Key, Plain, View, parse_action
 
 log = structlog.get_logger(__name__)
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
+HEADERS: Final = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), display-capture=(), geolocation=(), usb=()",
+}
+"""Of every answer. The page itself never films: the daemon does."""
 BACKLOG: Final = 1 << 20
 """Bytes waiting for a slow page above which pictures are left out."""
 HEARTBEAT_S: Final = 5.0
@@ -33,6 +48,8 @@ KEYS: Final = 8
 CLOSE_S: Final = 0.4
 """How long the pages may take to say goodbye; a stuck one is cut off."""
 _LOCAL: Final = ("127.0.0.1", "localhost")
+_OWN_FETCHES: Final = (None, "same-origin", "none")
+"""Of Sec-Fetch-Site (W3C Fetch Metadata); a page at another port is "same-site"."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,8 +88,8 @@ class ScreenServer:
     """Serves the page from `web_root` and keeps every connected page up to date.
 
     `on_action` gets what the resident pressed; `page_picture(document, number)` returns
-    a JPEG or None. Answers to loopback names and its own origin only. Use as a context
-    manager; `port` 0 takes a free one.
+    a JPEG or None. Answers to loopback names and its own origin only, and below its `token`
+    only. Use as a context manager; `port` 0 takes a free one.
     """
 
     def __init__(
@@ -81,10 +98,12 @@ class ScreenServer:
         web_root: Path,
         on_action: Callable[[Action], None],
         page_picture: Callable[[str, int], bytes | None],
+        token: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.port = port
+        self._token = token or new_token()
         self.invalid = 0
         self._host = host
         self._web_root = web_root
@@ -95,9 +114,14 @@ class ScreenServer:
         self._runner: web.AppRunner | None = None
 
     @property
-    def url(self) -> str:
-        """The address of the page."""
+    def origin(self) -> str:
+        """Where the page is, without the token: for logs and people."""
         return f"http://{self._host}:{self.port}/"
+
+    @property
+    def url(self) -> str:
+        """The address of the page; whoever has it may press all that the resident may."""
+        return f"{self.origin}{self._token}/"
 
     @property
     def connected(self) -> bool:
@@ -139,11 +163,12 @@ class ScreenServer:
 
     async def __aenter__(self) -> Self:
         application = web.Application(middlewares=[self._guard])
-        application.router.add_get("/", self._index)
-        application.router.add_get("/ws", self._connect)
-        application.router.add_get(r"/pages/{document}/{number:[0-9]+}.jpg", self._picture)
+        below = f"/{self._token}"
+        application.router.add_get(f"{below}/", self._index)
+        application.router.add_get(f"{below}/ws", self._connect)
+        application.router.add_get(below + r"/pages/{document}/{number:[0-9]+}.jpg", self._picture)
         if self._web_root.is_dir():
-            application.router.add_static("/", self._web_root)
+            application.router.add_static(below, self._web_root)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.3)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self.port).start()
@@ -170,12 +195,12 @@ class ScreenServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse other names and origins (DNS rebinding), and harden every answer."""
-        hosts = {f"{name}:{self.port}" for name in _LOCAL}
-        origin = request.headers.get("Origin")
-        foreign = origin is not None and origin not in {f"http://{host}" for host in hosts}
         try:
-            if request.host not in hosts or foreign:
+            if self._foreign(request):
                 raise web.HTTPForbidden(text="not for you")
+            token = request.path.split("/", 2)[1]
+            if not hmac.compare_digest(token.encode(), self._token.encode()):
+                raise web.HTTPNotFound
             response = await handler(request)
         except web.HTTPException as error:
             _harden(error)
@@ -183,6 +208,16 @@ class ScreenServer:
         if not response.prepared:
             _harden(response)
         return response
+
+    def _foreign(self, request: web.Request) -> bool:
+        hosts = {f"{name}:{self.port}" for name in _LOCAL}
+        origin = request.headers.get("Origin")
+        if request.host not in hosts:
+            return True
+        if origin is not None and origin not in {f"http://{host}" for host in hosts}:
+            return True
+        navigates = request.headers.get("Sec-Fetch-Mode") == "navigate"
+        return not navigates and request.headers.get("Sec-Fetch-Site") not in _OWN_FETCHES
 
     async def _index(self, _: web.Request) -> web.StreamResponse:
         index = self._web_root / "index.html"
@@ -246,7 +281,4 @@ class ScreenServer:
 
 
 def _harden(response: web.StreamResponse) -> None:
-    response.headers["Content-Security-Policy"] = CSP
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(HEADERS)

@@ -42,13 +42,16 @@ class RefusalReason(StrEnum):
 
 
 class KioskStatus(_Message):
-    """Retained on `status`. `epoch` is new at each start of the daemon."""
+    """Retained on `status`. `epoch` is new at each start of the daemon; `audit` is the head of
+    the kiosk's audit log, a SHA-256, for the operator to keep (docs/audit.md).
+    """
 
     type: Literal["status"] = "status"
     online: bool
     epoch: TopicId
     name: Text = ""
     town: Text = ""
+    audit: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 class Waiting(_Message):

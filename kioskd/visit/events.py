@@ -170,17 +170,19 @@ class ScanFinished:
 
 @dataclass(frozen=True, slots=True)
 class ScanDelivered:
-    """The agent has the document whole; or, with `fault`, will not have it."""
+    """The agent has the document whole, `size` bytes; or, with `fault`, will not have it."""
 
     fault: DocumentFault | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentArrived:
-    """A document of the agent is whole and has the right checksum."""
+    """A document of the agent, `size` bytes, is whole and has the right checksum."""
 
     document: str
     name: str
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

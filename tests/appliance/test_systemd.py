@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import exposure
+
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "kioskd.service"
 EXECUTABLE = "/opt/kioskd/bin/kioskd"
@@ -83,6 +85,21 @@ def test_the_unit_is_confined(tmp_path: Path) -> None:
     assert security(bare, threshold=20).returncode == 1
 
 
+def test_each_unit_of_ours_is_within_the_goal_and_a_bare_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exposure.main() == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == sorted(
+        one.name for one in SYSTEMD.glob("*.service")
+    )
+    (tmp_path / "bare.service").write_text("[Service]\nExecStart=/bin/true\n")
+    assert exposure.main(tmp_path) == 1
+    assert "goal" in capsys.readouterr().out
+    (tmp_path / "bare.service").unlink()
+    assert exposure.main(tmp_path) == 1, "no unit at all is no success"
+
+
 @needs_root
 def test_the_user_is_made(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
@@ -121,8 +138,12 @@ def test_the_folders_are_made(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
     user = (tmp_path / "etc/passwd").read_text(encoding="utf-8").split(":")
+    groups = (tmp_path / "etc/group").read_text(encoding="utf-8")
     uid, gid = int(user[2]), int(user[3])
     assert _mode_and_owner(tmp_path / "run/kioskd-sound") == (0o700, uid, gid)
+    (screen,) = re.findall(r"^kioskd-screen:x:(\d+):", groups, re.MULTILINE)
+    entry = tmp_path / "run/kioskd-screen"
+    assert _mode_and_owner(entry) == (0o2750, uid, int(screen)), "the entry is of this group"
     assert _mode_and_owner(tmp_path / "etc/kioskd") == (0o750, 0, gid)
     assert _mode_and_owner(tmp_path / "etc/kioskd/kioskd.toml") == (0o640, 0, gid)
     assert (tmp_path / "var/lib/systemd/linger/kioskd").is_file()

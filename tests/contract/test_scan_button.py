@@ -11,6 +11,7 @@ import pytest
 
 from drivers.scanner.fake import FakeScanner, FakeScannerConfig
 from drivers.scanner.sane_scanner import SaneScannerConfig
+from kioskd.app.auditing import Auditing
 from kioskd.app.broker import broker_address
 from kioskd.app.demo import CONFIG
 from kioskd.app.kiosk import Kiosk
@@ -112,7 +113,7 @@ async def hall(tmp_path: Path) -> AsyncIterator[Hall]:
     screen = Screen(web_root=tmp_path, on_action=lambda _: None, page_picture=lambda _, __: None)
     devices = build_devices(settings)
     address = broker_address(settings.kiosk.id, settings.broker)
-    kiosk = Kiosk(settings, devices, address, screen, spool, Watchdog())
+    kiosk = Kiosk(settings, devices, address, screen, spool, Watchdog(), Auditing(settings))
     kiosk.visit = Visit(scene=Scene.TALKING, talking_since=0.0)
     assert isinstance(devices.scanner.device, FakeScanner)
     yield Hall(kiosk, devices.scanner.device, screen)

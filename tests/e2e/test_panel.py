@@ -183,7 +183,7 @@ async def stand() -> AsyncIterator[Stand]:
         one.plug()
         await one.start()
         await stage.wait_for((folder / "control.sock").exists, 30, "the daemon does not start")
-        await screen.goto(f"http://127.0.0.1:{port}/")
+        await screen.goto((folder / "screen.html").as_uri())
         await expect(screen.get_by_test_id("service-caf")).to_be_enabled(timeout=LONG_MS)
         await one.lamps(OFF, OFF)
         yield one

@@ -46,7 +46,7 @@ class Cards:
         scan = ScanView(
             stage=scan_stage,
             requested_by_agent=True,
-            pages=[PagePicture(number=n, url=f"/pages/scan/{n}.jpg") for n in range(1, pages + 1)],
+            pages=[PagePicture(number=n, url=f"pages/scan/{n}.jpg") for n in range(1, pages + 1)],
             done=0.0,
             reason=reason,
             button=button,

@@ -28,6 +28,7 @@ from kioskd.control.api import DeviceStatus, Status
 from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
 from kioskd.runtime.starts import FILE
+from kioskd.screen import entry
 from kioskd.settings import read_toml
 from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker, free_port
@@ -280,6 +281,8 @@ async def rig() -> AsyncIterator[Rig]:
         await asyncio.to_thread(v4l2.fill, folder / "camera")
         camera = v4l2.ShimCamera(library, folder / "camera")
         screen_port = free_port()
+        screen_url = f"http://127.0.0.1:{screen_port}/{entry.new_token()}/"
+        entry.write(folder / "screen.html", screen_url)
         values = {
             "kiosk": KIOSK,
             "services": folder / "services.toml",
@@ -304,7 +307,7 @@ async def rig() -> AsyncIterator[Rig]:
         context = await browser.new_context(viewport={"width": 1280, "height": 720}, locale="fr-FR")
         page = await context.new_page()
         await sign_in(page, pages.url, NAME)
-        resident = await stack.enter_async_context(Resident(f"http://127.0.0.1:{screen_port}/"))
+        resident = await stack.enter_async_context(Resident(screen_url))
         tone = await asyncio.to_thread(Tone, folder, sound)
         stack.push_async_callback(tone.stop)
         await tone.start()

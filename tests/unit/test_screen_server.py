@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from structlog.testing import capture_logs
+from yarl import URL
 
 import kioskd
 from kioskd.errors import DocumentFault, Reason
+from kioskd.hal.device import DeviceKind
 from kioskd.screen import server as subject
 from kioskd.screen.messages import (
     KEY_FRAME,
@@ -202,8 +204,9 @@ async def stuck_page(kiosk: Kiosk) -> AsyncIterator[socket.socket]:
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         plug.setblocking(False)
         await loop.sock_connect(plug, ("127.0.0.1", kiosk.server.port))
+        path = f"{URL(kiosk.server.url).path}ws"
         request = (
-            f"GET /ws HTTP/1.1\r\nHost: {own}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {own}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
         )
         await loop.sock_sendall(plug, request.encode())
@@ -284,6 +287,7 @@ def test_the_page_has_words_for_all_that_can_happen(path: Path) -> None:
     needed = (
         {f"reason-{one}" for one in [*Reason, *DocumentFault]}
         | {f"end-{one}" for one in EndReason}
+        | {f"test-{one}" for one in DeviceKind}
         | {f"print-{one}" for one in PrintStage}
         | {f"line-{one}" for one in LineQuality if one is not LineQuality.GOOD}
         | {f"day-{number}" for number in range(7)}

@@ -46,7 +46,7 @@ function send(action: Action): void {
 }
 
 function connect(): void {
-  socket = new WebSocket(`ws://${location.host}/ws`);
+  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     attempt = 0;
@@ -113,8 +113,10 @@ function headerOf(next: View): Node[] {
       texts.language ?? code,
     ),
   );
+  const testing = { class: "testing", role: "status", "data-testid": "testing" };
   return [
     el("p", { class: "brand" }, "Visioservices"),
+    el("p", testing, next.testing ? say(`test-${next.testing}`) : ""),
     el("div", { class: "languages" }, ...languages),
   ];
 }

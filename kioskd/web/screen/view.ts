@@ -60,6 +60,7 @@ export interface View {
   microphone_on: boolean;
   camera_on: boolean;
   volume: number;
+  testing: string | null;
   devices: { kind: string; state: string; reason: string | null }[];
   scan: ScanView | null;
   print: PrintView | null;
