@@ -15,10 +15,11 @@ REAL ?=
 CONFIG ?= /etc/kioskd/kioskd.toml
 PYTEST_ARGS ?=
 FAULTS_ARGS ?=
+ATTACKS_ARGS ?=
 SOAK_CALLS ?=
 SOAK_SCANS ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score soak bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks soak bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +63,9 @@ faults: ## Inject every fault of the matrix into the real stacks (FAULTS_ARGS= f
 
 doctor-score: ## Inject the faults again and see what doctor names first (DOCTOR_ARGS= for pytest)
 	@$(BIN)/python -m tests.faults.doctor_score $(DOCTOR_ARGS)
+
+attacks: ## A hostile broker and hostile agents: what each tries, and what gets through (ATTACKS_ARGS= for pytest)
+	@$(BIN)/python -m tests.attacks $(ATTACKS_ARGS)
 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak

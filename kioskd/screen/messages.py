@@ -21,7 +21,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.call.control import DeviceReport
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 REMOTE_PICTURE: Final = 1
@@ -95,7 +95,11 @@ class EndView(_Model):
 
 
 class View(_Model):
-    """All that the page shows. `waited_s` and `call_s` are at the time of sending."""
+    """All that the page shows. `waited_s` and `call_s` are at the time of sending.
+
+    `organisation` vouches for the agent; null where nobody is verified. `refused`: why an
+    agent who wanted this call did not get it.
+    """
 
     type: Literal["view"] = "view"
     scene: Scene
@@ -107,6 +111,8 @@ class View(_Model):
     place: int | None = None
     waited_s: float = 0
     agent: str | None = None
+    organisation: str | None = None
+    refused: PeerFault | None = None
     agent_media: dict[Literal["audio", "video"], bool] = {"audio": True, "video": True}
     call_s: float = 0
     line: LineQuality = LineQuality.GOOD

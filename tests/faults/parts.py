@@ -28,6 +28,8 @@ town = "Exempleville"
 host = "{broker_host}"
 port = {broker_port}
 tls = false
+[identity]
+unsigned = true
 [screen]
 port = {screen_port}
 [documents]

@@ -319,6 +319,7 @@ def _agent_config(folder: Path, broker: EmbeddedBroker) -> dict[str, Any]:
         "password": None,
         "services": [{key: one[key] for key in ("id", "name", "colour")} for one in services],
         "ice_servers": [],
+        "identity": None,
     }
 
 

@@ -16,7 +16,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 from structlog.testing import capture_logs
 
 import kioskd
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.screen import server as subject
 from kioskd.screen.messages import (
     KEY_FRAME,
@@ -284,6 +284,7 @@ def test_the_page_has_words_for_all_that_can_happen(path: Path) -> None:
     needed = (
         {f"reason-{one}" for one in [*Reason, *DocumentFault]}
         | {f"end-{one}" for one in EndReason}
+        | {f"refused-{one}" for one in PeerFault}
         | {f"print-{one}" for one in PrintStage}
         | {f"line-{one}" for one in LineQuality if one is not LineQuality.GOOD}
         | {f"day-{number}" for number in range(7)}

@@ -44,9 +44,11 @@ export class Signalling {
     }, PRESENCE_EVERY_MS);
   }
 
-  claim(entry: Waiting): void {
+  claim(entry: Waiting, signed: { token: string; proof: string } | null): void {
     const topic = `${ROOT}/s/${entry.service}/claim/${entry.kiosk}`;
-    this.send(topic, { type: "claim", call: entry.call, agent: this.agent, name: this.name });
+    const message = { type: "claim", call: entry.call, agent: this.agent, name: this.name };
+    const proofs = signed === null ? {} : { token: signed.token, proof: signed.proof };
+    this.send(topic, { ...message, ...proofs });
   }
 
   /** Tells the kiosk something about the call that was claimed with `entry`. */

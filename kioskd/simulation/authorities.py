@@ -1,0 +1,71 @@
+"""The operator and the organisation of a demo: keys that live as long as it does."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from kioskd.identity.authority import PUBLIC, Issuer
+from kioskd.identity.keys import make_key, save_key, thumbprint
+
+KIOSK_S: Final = 365 * 86400.0
+AGENT_S: Final = 12 * 3600.0
+"""An agent's token is good for a shift."""
+
+
+class DemoAuthorities:
+    """Certifies one kiosk as its operator, and agents as the one issuer for all services."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the authorities below `folder`."""
+        self.operator = Issuer.make("https://operator.invalid")
+        self.agents = Issuer.make("https://agents.invalid")
+        self._folder = folder
+
+    def certify(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Make the kiosk's key and credential; return the settings' section `identity`."""
+        kiosk = raw["kiosk"]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        key = make_key()
+        save_key(self._folder / "kiosk.key", key)
+        credential = self.operator.issue(
+            kiosk["id"],
+            thumbprint(key),
+            now=time.time(),
+            lifetime_s=KIOSK_S,
+            name=kiosk["name"],
+            town=kiosk.get("town", ""),
+        )
+        (self._folder / "kiosk.jwt").write_text(credential, "ascii")
+        self.agents.save(self._folder / "agents")
+        return {
+            "key": str(self._folder / "kiosk.key"),
+            "credential": str(self._folder / "kiosk.jwt"),
+            "organisations": [self._organisation(one) for one in raw["services"]],
+        }
+
+    def page_config(self) -> dict[str, Any]:
+        """Return what the agent's page needs in its config.json, as `identity`."""
+        operator = {"issuer": self.operator.issuer, "keys": self.operator.public()}
+        return {"operators": [operator], "token_url": "token"}
+
+    def issue(self, jkt: str, name: str, services: list[str]) -> str:
+        """Return the token of an agent: a demo believes whoever asks."""
+        return self.agents.issue(
+            secrets.token_urlsafe(9),
+            jkt,
+            now=time.time(),
+            lifetime_s=AGENT_S,
+            name=name,
+            services=services,
+        )
+
+    def _organisation(self, service: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": service["name"],
+            "issuer": self.agents.issuer,
+            "keys": str(self._folder / "agents" / PUBLIC),
+            "services": [service["id"]],
+        }
