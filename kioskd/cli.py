@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kioskd.app import examine
+from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
 from kioskd.control.api import Status
 from kioskd.diagnostics import doctor as doctor_checks
@@ -51,6 +52,8 @@ class Exit(IntEnum):
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Check and describe the configuration.")
 app.add_typer(config_app, name="config")
+app.add_typer(authority_app, name="authority")
+app.command()(enrol)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")

@@ -21,10 +21,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The kiosk's key, what its operator certified of it, and whom it trusts now."""
+    """The kiosk's key, what its operator certified of it, and whom it trusts now.
+
+    `expires` is when the credential does, in Unix seconds.
+    """
 
     key: ECKey
     credential: str
+    expires: float
     authorities: Callable[[], Sequence[Authority]]
 
 
@@ -77,10 +81,10 @@ def identity_of(settings: Settings) -> Identity | None:
         return None
     try:
         key, credential = _own(chosen)
-        check_credential(credential, settings.kiosk.id, key)
+        found = check_credential(credential, settings.kiosk.id, key)
     except (OSError, ValueError, IdentityError) as error:
         raise SettingsError([f"identity: {error}"]) from error
-    return Identity(key, credential, Organisations(chosen.organisations))
+    return Identity(key, credential, found.exp, Organisations(chosen.organisations))
 
 
 def _own(chosen: IdentitySettings) -> tuple[ECKey, str]:

@@ -58,6 +58,7 @@ class Bearer:
 class Peers:
     """Verifies agents for one kiosk; without an `identity` everybody is taken as they say.
 
+    `clock_doubted` is True from a refusal for the clock's sake until an agent is verified.
     `on_refused(fault, service, agent, detail)` is called for every refusal. `clock` is Unix
     time: what is signed has dates.
     """
@@ -74,6 +75,7 @@ class Peers:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.refused = 0
+        self.clock_doubted = False
         self.bearer: Bearer | None = None
         """The agent who has, or was the last to have, this visit's call."""
         self.on_refused: Callable[[PeerFault, str, str, str], None] = lambda *_: None
@@ -121,6 +123,7 @@ class Peers:
             if visit.agent is None and visit.refused is not error.fault:
                 self._post(ev.PeerRefused(claim.call, error.fault))
             return
+        self.clock_doubted = False
         if visit.agent is None:
             self.bearer = bearer
         self._post(ev.Claimed(claim.call, claim.agent, bearer.name, bearer.organisation))
@@ -218,5 +221,6 @@ class Peers:
 
     def _refuse(self, error: IdentityError, service: str, agent: str) -> None:
         self.refused += 1
+        self.clock_doubted = self.clock_doubted or error.fault is PeerFault.CLOCK
         log.warning("peer.refused", fault=error.fault.value, detail=error.detail, service=service)
         self.on_refused(error.fault, service, agent, error.detail)

@@ -55,6 +55,8 @@ class Trouble(StrEnum):
     USB_HUB = "KSK-028"
     STUCK = "KSK-029"
     EXPIRES_SOON = "KSK-031"
+    UNSIGNED = "KSK-040"
+    IDENTITY = "KSK-041"
 
 
 _BROKEN: Final = frozenset(
@@ -75,6 +77,7 @@ _BROKEN: Final = frozenset(
         Trouble.SCREEN_PORT,
         Trouble.NO_DESCRIPTORS,
         Trouble.STUCK,
+        Trouble.IDENTITY,
     }
 )
 _SPEECH: Final = (DeviceKind.MICROPHONE, DeviceKind.SPEAKER)

@@ -46,6 +46,7 @@ _FIRST: Final = (
     Trouble.STUCK,
     Trouble.NO_NETWORK,
     Trouble.CLOCK,
+    Trouble.IDENTITY,
 )
 """Of those that are equally bad: what a technician mends first. The rest goes by its number."""
 
@@ -54,6 +55,7 @@ _LAST: Final = (
     Trouble.STATE_UNWRITABLE,
     Trouble.DISK_FULL,
     Trouble.EXPIRES_SOON,
+    Trouble.UNSIGNED,
     Trouble.SWAP,
     Trouble.CORE_DUMPS,
     Trouble.CHECK_HANGS,

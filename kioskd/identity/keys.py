@@ -60,8 +60,11 @@ def save_key(path: Path, key: ECKey) -> None:
 
 
 def load_key(path: Path) -> ECKey:
-    """Read a key. Raises OSError, or ValueError when it is none or others may read it."""
-    if path.stat().st_mode & 0o077:
+    """Read a key. Raises OSError, or ValueError when it is none or others may read it.
+
+    A group may: where systemd hands out a credential, its mode shows the mask of an ACL.
+    """
+    if path.stat().st_mode & 0o037:
         raise ValueError(f"{path} can be read by others: chmod 600")
     try:
         key = ECKey.import_key(path.read_bytes())

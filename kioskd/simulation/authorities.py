@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from pathlib import Path
@@ -69,3 +70,12 @@ class DemoAuthorities:
             "keys": str(self._folder / "agents" / PUBLIC),
             "services": [service["id"]],
         }
+
+
+def as_toml(section: dict[str, Any]) -> str:
+    """Return what `certify` returned as it stands in a configuration."""
+    # TOML's strings and arrays are JSON's; a table in an array is written with `=`.
+    lines = [f"{key} = {json.dumps(section[key])}" for key in ("key", "credential")]
+    for one in section["organisations"]:
+        lines += ["[[identity.organisations]]", *(f"{k} = {json.dumps(v)}" for k, v in one.items())]
+    return "\n".join(["[identity]", *lines])
