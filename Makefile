@@ -70,9 +70,10 @@ attacks: ## A hostile broker and hostile agents: what each tries, and what gets 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
 
-bench: ## Measure a visit, and what a worker process costs
+bench: ## Measure a visit, and what a worker process and proofs cost
 	$(BIN)/python -m bench.visit
 	$(BIN)/python -m bench.worker
+	$(BIN)/python -m bench.proofs
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

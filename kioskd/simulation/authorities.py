@@ -23,14 +23,14 @@ class DemoAuthorities:
         """Make the authorities below `folder`."""
         self.operator = Issuer.make("https://operator.invalid")
         self.agents = Issuer.make("https://agents.invalid")
-        self._folder = folder
+        self.folder = folder
 
     def certify(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Make the kiosk's key and credential; return the settings' section `identity`."""
         kiosk = raw["kiosk"]
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         key = make_key()
-        save_key(self._folder / "kiosk.key", key)
+        save_key(self.folder / "kiosk.key", key)
         credential = self.operator.issue(
             kiosk["id"],
             thumbprint(key),
@@ -39,11 +39,11 @@ class DemoAuthorities:
             name=kiosk["name"],
             town=kiosk.get("town", ""),
         )
-        (self._folder / "kiosk.jwt").write_text(credential, "ascii")
-        self.agents.save(self._folder / "agents")
+        (self.folder / "kiosk.jwt").write_text(credential, "ascii")
+        self.agents.save(self.folder / "agents")
         return {
-            "key": str(self._folder / "kiosk.key"),
-            "credential": str(self._folder / "kiosk.jwt"),
+            "key": str(self.folder / "kiosk.key"),
+            "credential": str(self.folder / "kiosk.jwt"),
             "organisations": [self._organisation(one) for one in raw["services"]],
         }
 
@@ -67,7 +67,7 @@ class DemoAuthorities:
         return {
             "name": service["name"],
             "issuer": self.agents.issuer,
-            "keys": str(self._folder / "agents" / PUBLIC),
+            "keys": str(self.folder / "agents" / PUBLIC),
             "services": [service["id"]],
         }
 

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.table import ATTACKS
-
 
 def main(arguments: list[str]) -> int:
     """Try the attacks that `arguments` (pytest's own) select."""
@@ -39,8 +37,7 @@ def main(arguments: list[str]) -> int:
         f"attacks: {sums['tried']} tried, {sums['refused']} refused, "
         f"{media} media packets, {leaked} document bytes"
     )
-    whole = bool(arguments) or len(rows) == len(ATTACKS)
-    good = not code and rows and whole and sums["tried"] == sums["refused"]
+    good = not code and rows and sums["tried"] == sums["refused"]
     return 0 if good and not media and not leaked else 1
 
 

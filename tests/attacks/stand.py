@@ -21,7 +21,7 @@ from kioskd.identity.authority import PUBLIC, Issuer
 from kioskd.runtime.watchdog import Watchdog
 from kioskd.screen.messages import View
 from kioskd.screen.server import ScreenServer
-from kioskd.settings import read_toml, validate
+from kioskd.settings import Settings, read_toml, validate
 from kioskd.signalling import topics
 from kioskd.signalling.messages import (
     Answer,
@@ -54,16 +54,40 @@ class Screen(ScreenServer):
         self.seen = view
 
 
+class Authorities(DemoAuthorities):
+    """A demo's, but for the CAF and the CPAM, which are organisations of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.caf = Issuer.make("https://caf.invalid")
+        self.cpam = Issuer.make("https://cpam.invalid")
+
+    def certify(self, raw: dict[str, Any]) -> dict[str, Any]:
+        made = super().certify(raw)
+        own = [trust(self.caf, "caf", self.folder), trust(self.cpam, "cpam", self.folder)]
+        others = [
+            one for one in made["organisations"] if one["services"] not in (["caf"], ["cpam"])
+        ]
+        return made | {"organisations": [*own, *others]}
+
+
 class Stand:
     """The kiosk, and a client of its broker that may read and write everything."""
 
     def __init__(
-        self, kiosk: Kiosk, screen: Screen, client: aiomqtt.Client, caf: Issuer, cpam: Issuer
+        self,
+        kiosk: Kiosk,
+        screen: Screen,
+        client: aiomqtt.Client,
+        port: int,
+        authorities: Authorities,
     ) -> None:
         self.kiosk = kiosk
         self.screen = screen
-        self.caf = caf
-        self.cpam = cpam
+        self.port = port
+        self.authorities = authorities
+        self.caf = authorities.caf
+        self.cpam = authorities.cpam
         self.refused: list[PeerFault] = []
         self._client = client
         self._inbox: list[Signal] = []
@@ -123,12 +147,12 @@ class Stand:
             self.kiosk.post(ev.Back())
 
 
-def _settings(folder: Path, port: int, identity: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+def _settings(folder: Path, port: int, authorities: Authorities | None) -> Settings:
     raw = read_toml(CONFIG / "demo.toml")
     raw["services"] = read_toml(CONFIG / raw.pop("services_file"))["services"]
     raw["broker"] = {"host": "127.0.0.1", "port": port, "tls": False}
     raw["documents"] = {"spool": str(folder / "spool")}
-    raw["identity"] = identity(raw)
+    raw["identity"] = {"unsigned": True} if authorities is None else authorities.certify(raw)
     return validate(raw)
 
 
@@ -151,17 +175,8 @@ async def stand(*, verified: bool = True) -> AsyncIterator[Stand]:
         os.chmod(folder, 0o755)  # noqa: PTH101  (mosquitto drops to its own user)
         (folder / "broker").mkdir()
         broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker"))
-        caf, cpam = Issuer.make("https://caf.invalid"), Issuer.make("https://cpam.invalid")
-
-        def identity(raw: dict[str, Any]) -> dict[str, Any]:
-            if not verified:
-                return {"unsigned": True}
-            made = DemoAuthorities(folder / "identity").certify(raw)
-            others = [one for one in made["organisations"] if one["services"] != ["caf"]]
-            own = [trust(caf, "caf", folder), trust(cpam, "cpam", folder)]
-            return made | {"organisations": [*own, *others]}
-
-        settings = _settings(folder, broker.port, identity)
+        authorities = Authorities(folder / "identity")
+        settings = _settings(folder, broker.port, authorities if verified else None)
         screen = Screen(web_root=folder, on_action=lambda _: None, page_picture=lambda *_: None)
         devices = build_devices(settings)
         address = broker_address(settings.kiosk.id, settings.broker)
@@ -171,7 +186,7 @@ async def stand(*, verified: bool = True) -> AsyncIterator[Stand]:
         client = aiomqtt.Client("127.0.0.1", broker.port, protocol=version)
         await stack.enter_async_context(client)
         await client.subscribe(f"{topics.ROOT}/#", qos=1)
-        one = Stand(kiosk, screen, client, caf, cpam)
+        one = Stand(kiosk, screen, client, broker.port, authorities)
         tasks = [asyncio.create_task(kiosk.run()), asyncio.create_task(one.listen())]
         try:
             await one.until(lambda: kiosk.line.online, "the broker is not reached")

@@ -6,9 +6,15 @@ import asyncio
 from collections import Counter
 from typing import Any, Self
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 
 from kioskd.call import seams
+from kioskd.call.leg import CONTROL, TO_AGENT, TO_KIOSK
 
 APPLICATION_DATA = 23
 """DTLS content type of what a data channel carries (RFC 9147, 4.1): documents, control."""
@@ -20,7 +26,9 @@ class Eavesdropper:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.received = asyncio.Event()
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._pc = RTCPeerConnection(
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
 
     @property
     def media(self) -> int:
@@ -38,6 +46,24 @@ class Eavesdropper:
         gatherer = self._pc.getTransceivers()[0].receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
         await self._pc.setLocalDescription(await self._pc.createAnswer())
+        return self._tapped(gatherer)
+
+    async def offer(self) -> str:
+        """Return an offer of our own, as a kiosk's."""
+        for kind in ("audio", "video"):
+            self._pc.addTransceiver(kind, direction="recvonly")
+        for label in (CONTROL, TO_AGENT, TO_KIOSK):
+            self._pc.createDataChannel(label)
+        gatherer = self._pc.getTransceivers()[0].receiver.transport.transport.iceGatherer
+        seams.gather_loopback(gatherer)
+        await self._pc.setLocalDescription(await self._pc.createOffer())
+        return self._tapped(gatherer)
+
+    async def take(self, answer: str) -> None:
+        """Go on with the answer to our offer."""
+        await self._pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    def _tapped(self, gatherer: Any) -> str:
         for protocol in gatherer._connection._protocols:
             self._tap(protocol)
         return str(self._pc.localDescription.sdp)
