@@ -89,6 +89,8 @@ def status(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
         return
     console = Console()
     console.print(f"[bold]{answer.kiosk}[/bold]  kioskd {answer.kioskd}, pid {answer.pid}")
+    if answer.unsigned:
+        console.print("[bold]NOBODY IS VERIFIED[/bold]: identity.unsigned, for tests only")
     console.print(f"up for {answer.uptime_s / 3600:.1f} h{_safe_mode(answer)}")
     lag = f"{answer.loop_lag_p99_ms:.0f} ms (p99), {answer.loop_lag_max_ms:.0f} ms at most"
     console.print(f"lag:    {lag} in the last minute")

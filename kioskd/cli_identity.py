@@ -14,6 +14,8 @@ from kioskd.identity.authority import PUBLIC, Issuer
 from kioskd.identity.enrolment import check_credential, enrolment_request, read_request
 from kioskd.identity.keys import load_key, make_key, save_key
 from kioskd.settings import KioskSettings, read_toml
+from kioskd.signalling.access import agent_rules, kiosk_rules
+from kioskd.signalling.topics import valid_id
 
 _DAY_S: Final = 86_400.0
 _BROKEN: Final = 2
@@ -110,6 +112,26 @@ def token(
     lifetime_s = hours * 3600
     claims = {"name": name, "services": service}
     print(authority.issue(subject, jkt, now=now, lifetime_s=lifetime_s, **claims))
+
+
+@authority_app.command(name="broker-rules")
+def broker_rules(
+    user: Annotated[
+        list[str] | None,
+        typer.Option(help="Agents' name at the broker and their services: caf=caf,msa"),
+    ] = None,
+) -> None:
+    """Print Mosquitto's ACL file for the kiosks' listener; with --user, for the agents'."""
+    if not user:
+        print(kiosk_rules(), end="")
+        return
+    pairs = [one.partition("=") for one in user]
+    users = {name: services.split(",") for name, _, services in pairs}
+    named = [*users, *(one for services in users.values() for one in services)]
+    wrong = [one for one in named if not valid_id(one)]
+    if wrong:
+        _fail(ValueError(f"not an id: {', '.join(wrong)}"))
+    print(agent_rules(users), end="")
 
 
 def _authority(folder: Path) -> Issuer:

@@ -69,6 +69,7 @@ export class Signalling {
   private options(config: Config): IClientOptions {
     const options: IClientOptions = {
       protocolVersion: 5,
+      clientId: this.agent, // the broker's rules go by it
       clean: true,
       keepalive: 15,
       reconnectPeriod: 1000,
