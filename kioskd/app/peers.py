@@ -33,6 +33,10 @@ log = structlog.get_logger(__name__)
 SILENT: Final = frozenset({PeerFault.REPLAYED})
 """Not answered: the true agent, whose words are repeated, would take it for its own refusal."""
 
+TOLD: Final = 20
+"""How many refusals of a call are answered, logged and told to `on_refused`; the rest of a flood
+is counted, lest it push the offer out of the outbox and everything else out of the logs."""
+
 
 class Tell(Protocol):
     """Says something to an agent of a service."""
@@ -59,8 +63,9 @@ class Peers:
     """Verifies agents for one kiosk; without an `identity` everybody is taken as they say.
 
     `clock_doubted` is True from a refusal for the clock's sake until an agent is verified.
-    `on_refused(fault, service, agent, detail)` is called for every refusal. `clock` is Unix
-    time: what is signed has dates.
+    `on_refused(fault, service, agent, detail)` is called for each refusal, TOLD times in a call.
+    `clock` is Unix time, as what is signed is dated by; how long ago something was is
+    measured by `monotonic`, so that a clock which is set right in mid-visit is right at once.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Peers:
         tell: Tell,
         visit: Callable[[], Visit],
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.refused = 0
         self.clock_doubted = False
@@ -80,6 +86,7 @@ class Peers:
         """The agent who has, or was the last to have, this visit's call."""
         self.on_refused: Callable[[PeerFault, str, str, str], None] = lambda *_: None
         self.clock = clock
+        self.monotonic = monotonic
         self._kiosk = kiosk
         self._identity = identity
         self._epoch = epoch
@@ -87,9 +94,10 @@ class Peers:
         self._tell = tell
         self._visit = visit
         self._call = ""
-        self._since = 0.0
+        self._begun = self._offered = 0.0
         self._used: set[str] = set()
         self._leg = -1
+        self._refusals = 0
         self._offer: OfferStatement | None = None
         self._offer_digest = ""
 
@@ -102,8 +110,9 @@ class Peers:
         """A call joins the line; its id is known to others from now on."""
         if call == self._call:
             return
-        self._call, self._since, self._leg = call, self.clock(), -1
+        self._call, self._begun, self._leg = call, self.monotonic(), -1
         self._used.clear()
+        self._refusals = 0
         self.bearer = self._offer = None
 
     def on_claim(self, service: str, claim: Claim) -> None:
@@ -115,8 +124,7 @@ class Peers:
         try:
             bearer = self._verify_claim(self._identity, service, claim)
         except IdentityError as error:
-            self._refuse(error, service, claim.agent)
-            if error.fault not in SILENT:
+            if self._refuse(error, service, claim.agent) and error.fault not in SILENT:
                 reason = RefusalReason.NOT_VERIFIED
                 refused = Refused(call=claim.call, reason=reason, fault=error.fault)
                 self._tell(service, claim.agent, refused)
@@ -134,7 +142,7 @@ class Peers:
         identity, bearer = self._identity, self.bearer
         if identity is None or bearer is None:
             return Offer(call=call, leg=self._leg, sdp=sdp)
-        now = self.clock()
+        now, self._offered = self.clock(), self.monotonic()
         self._offer = OfferStatement(
             call=call,
             kiosk=self._kiosk.id,
@@ -186,7 +194,7 @@ class Peers:
         )
         if said.jti in self._used:
             raise IdentityError(PeerFault.REPLAYED)
-        statement.check_time(said, since=self._since, now=now)
+        statement.check_time(said, since=now - (self.monotonic() - self._begun), now=now)
         credential.check_time(token, now=now)
         wanted = self._visit().service
         if wanted != service or service not in authority.services:
@@ -216,11 +224,17 @@ class Peers:
             leg=offer.leg,
             offer=self._offer_digest,
         )
-        statement.check_time(said, since=offer.iat, now=self.clock())
+        now = self.clock()
+        statement.check_time(said, since=now - (self.monotonic() - self._offered), now=now)
         statement.check_description(said, answer.sdp)
 
-    def _refuse(self, error: IdentityError, service: str, agent: str) -> None:
+    def _refuse(self, error: IdentityError, service: str, agent: str) -> bool:
+        """Count a refusal; return whether it is one of the first of this call, and told."""
         self.refused += 1
+        self._refusals += 1
         self.clock_doubted = self.clock_doubted or error.fault is PeerFault.CLOCK
+        if self._refusals > TOLD:
+            return False
         log.warning("peer.refused", fault=error.fault.value, detail=error.detail, service=service)
         self.on_refused(error.fault, service, agent, error.detail)
+        return True

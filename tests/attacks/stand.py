@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,6 +135,11 @@ class Stand:
         here = isinstance(message, Waiting)
         topic = topics.waiting("caf", kiosk) if here else topics.status(kiosk)
         await self._client.publish(topic, message.model_dump_json(), qos=1, retain=True)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the kiosk's proofs be that much older."""
+        self.kiosk.peers.clock = lambda: time.time() + seconds
+        self.kiosk.peers.monotonic = lambda: time.monotonic() + seconds
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Look until something in the kiosk is so; fail with `what`."""

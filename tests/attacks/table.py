@@ -297,7 +297,7 @@ def _(stand: Stand, entry: Waiting) -> Claim:
 async def _(stand: Stand, _: Eavesdropper) -> int:
     entry = await stand.wait_in_line()
     claim = Agent(stand.caf).claim(entry)
-    stand.kiosk.peers.clock = lambda: time.time() + 60 + SKEW_S + 1
+    stand.pass_time(60 + SKEW_S + 1)
     await stand.say(claim)
     assert (await stand.hear(Refused)).fault is PeerFault.EXPIRED
     return 1
@@ -317,17 +317,21 @@ async def _(stand: Stand, _: Eavesdropper) -> int:
     return 1
 
 
-@attack("500 false claims before a true one", PeerFault.UNTRUSTED)
+@attack("500 false claims before a true one, and after it", PeerFault.UNTRUSTED)
 async def _(stand: Stand, _: Eavesdropper) -> int:
     entry = await stand.wait_in_line()
     mallory = Agent(Issuer.make(stand.caf.issuer), id="mallory")
     for _one in range(FLOOD):
         await stand.say(mallory.claim(entry))
     await stand.say(Agent(stand.caf).claim(entry))
+    for _one in range(FLOOD):
+        await stand.say(mallory.claim(entry))
     await stand.hear(Offer)  # the true agent is served none the less
     assert stand.kiosk.visit.agent is not None
     assert stand.kiosk.visit.agent.id == "lea"
-    return FLOOD
+    flooded = 2 * FLOOD
+    await stand.until(lambda: stand.kiosk.peers.refused == flooded, "not all were looked at")
+    return flooded
 
 
 # -- the clock --------------------------------------------------------------------------
@@ -340,6 +344,12 @@ async def _clock(stand: Stand, off_s: float) -> int:
     assert (await stand.hear(Refused)).fault is PeerFault.CLOCK
     assert stand.screen.seen is not None
     assert stand.screen.seen.refused is PeerFault.CLOCK
+    peers = stand.kiosk.peers
+    assert peers.clock_doubted
+    stand.kiosk.peers.clock = time.time
+    await stand.say(Agent(stand.caf).claim(entry))  # once it is set right, all is well
+    await stand.hear(Offer)
+    await stand.until(lambda: not peers.clock_doubted, "the clock is still doubted")
     return 1
 
 
@@ -421,7 +431,7 @@ def _(_s: Stand, _e: Waiting, offer: Offer, _lea: Agent, ours: str) -> Answer:
 
 @by_answer("withheld until it has expired", PeerFault.EXPIRED)
 def _(stand: Stand, entry: Waiting, offer: Offer, lea: Agent, ours: str) -> Answer:
-    stand.kiosk.peers.clock = lambda: time.time() + 60 + SKEW_S + 1
+    stand.pass_time(60 + SKEW_S + 1)
     return lea.answer(entry, offer, ours)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import kioskd
 from kioskd.app.identity import Organisations, identity_of
 from kioskd.cli import app
 from kioskd.errors import IdentityError, PeerFault, SettingsError
@@ -19,6 +21,7 @@ from kioskd.identity.credential import Authority
 from kioskd.identity.enrolment import enrolment_request, read_request
 from kioskd.identity.keys import load_key, make_key, read_keys, save_key, thumbprint
 from kioskd.settings import Organisation, Settings, read_toml, validate
+from kioskd.visit.words import EndReason
 
 CONFIG = Path(__file__).parents[2] / "config"
 SDP = "v=0\r\na=fingerprint:SHA-256 aa:bb\r\nm=audio 9\r\na=fingerprint:sha-1 0c:0d\r\n"
@@ -182,3 +185,17 @@ def test_garbage_is_no_proof(proof: str) -> None:
     ):
         with pytest.raises(IdentityError):
             check()
+
+
+WORDS = sorted(Path(kioskd.__file__).parent.glob("web/agent/messages/*.json"))
+
+
+@pytest.mark.parametrize("path", WORDS, ids=lambda path: path.stem)
+def test_the_agent_s_page_has_words_for_each_refusal(path: Path) -> None:
+    words = json.loads(path.read_text("utf-8"))
+    kinds = [f"{whose}refused-{one}" for whose in ("", "kiosk-") for one in PeerFault]
+    ends = [f"end-{early}{one}" for early in ("", "early-") for one in EndReason]
+    assert set(kinds + ends) <= words.keys()
+    assert all(words.values())
+    assert len(WORDS) == 2
+    assert words.keys() == json.loads(WORDS[0].read_text("utf-8")).keys()
