@@ -28,9 +28,23 @@ from tests.e2e.conftest import LONG_MS, sign_in
 
 pytestmark = pytest.mark.e2e
 
+KEPT_KEY = """async () => {
+  const wait = (request) => new Promise((done, fail) => {
+    request.onsuccess = () => done(request.result);
+    request.onerror = () => fail(request.error);
+  });
+  const database = await wait(indexedDB.open('visioservices'));
+  const pair = await wait(database.transaction('keys').objectStore('keys').get('agent'));
+  const { x, y } = await crypto.subtle.exportKey('jwk', pair.publicKey);
+  const refusal = await crypto.subtle.exportKey('jwk', pair.privateKey).catch((e) => e.name);
+  return { x, y, refusal };
+}"""
+
 
 @contextlib.asynccontextmanager
-async def page_of(one: Stand, *, verified: bool = True) -> AsyncIterator[tuple[Page, int]]:
+async def page_of(
+    one: Stand, *, verified: bool = True, tokens: bool = True
+) -> AsyncIterator[tuple[Page, int]]:
     """Sign Léa in at a broker of her own; yield her page and that broker's port."""
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(stage.stage_folder())
@@ -44,7 +58,8 @@ async def page_of(one: Stand, *, verified: bool = True) -> AsyncIterator[tuple[P
             "identity": one.authorities.page_config() if verified else None,
         }
         one.authorities.agents = one.caf  # whose tokens the page gets
-        pages = AgentPages(WEB_ROOT / "agent", config, issue=one.authorities.issue)
+        issue = one.authorities.issue if tokens else None
+        pages = AgentPages(WEB_ROOT / "agent", config, issue=issue)
         await stack.enter_async_context(pages)
         playwright = await stack.enter_async_context(async_playwright())
         browser = await stage.chromium(playwright)
@@ -70,6 +85,35 @@ async def test_an_honest_broker_carries_a_verified_call() -> None:
         await expect(page.get_by_test_id("kiosk-verified")).to_contain_text("Exempleville")
         assert one.screen.seen is not None
         assert one.screen.seen.organisation == "CAF"
+
+
+async def test_the_page_keeps_its_key_and_nobody_can_take_it_away() -> None:
+    async with stand() as one, page_of(one) as (page, port), between(one.port, port):
+        await take(one, page)
+        await one.until(lambda: one.kiosk.visit.scene is Scene.TALKING, "no call")
+        first = await page.evaluate(KEPT_KEY)
+        await page.reload()
+        second = await page.evaluate(KEPT_KEY)
+        assert first == second
+        assert first["refusal"] == "InvalidAccessError"  # Web Cryptography API, 14.3.10
+
+
+async def test_an_agent_without_a_token_is_told_and_asks_for_nothing() -> None:
+    async with stand() as one, page_of(one, tokens=False) as (page, port):
+        claims: list[Message] = []
+
+        async def to_kiosk(message: Message) -> Message | None:
+            if message["type"] == "claim":
+                claims.append(message)
+            return message
+
+        async with between(one.port, port, to_kiosk=to_kiosk):
+            await expect(page.locator("#toast")).to_contain_text("n'a pas confirmé")
+            await take(one, page)
+            state = page.get_by_test_id("call-state")
+            await expect(state).to_have_attribute("data-state", "ended", timeout=LONG_MS)
+            assert one.kiosk.visit.scene is Scene.WAITING
+        assert claims == []
 
 
 async def _swap(message: Message, ear: Eavesdropper) -> None:

@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 import kioskd
+from kioskd.app import examine
 from kioskd.app.identity import Organisations, identity_of
 from kioskd.cli import app
+from kioskd.diagnostics.findings import Trouble
 from kioskd.errors import IdentityError, PeerFault, SettingsError
 from kioskd.identity import credential, statement
 from kioskd.identity.authority import PUBLIC, Issuer
@@ -125,6 +127,28 @@ def test_what_does_not_belong_together_is_named(tmp_path: Path) -> None:
     (tmp_path / "caf" / PUBLIC).write_text("{}")
     with pytest.raises(SettingsError, match=r"keys\.json"):
         identity_of(settings_of(chosen))
+
+
+@pytest.mark.parametrize(
+    ("days", "ids"),
+    [(700, []), (29, [Trouble.EXPIRES_SOON]), (-1, [Trouble.IDENTITY])],
+)
+def test_doctor_tells_how_long_a_credential_is_good(
+    tmp_path: Path, days: int, ids: list[str]
+) -> None:
+    chosen = enrolled(tmp_path)
+    jkt, operator = thumbprint(load_key(Path(chosen["key"]))), Issuer.load(tmp_path / "operator")
+    lasting = operator.issue("demo-1", jkt, now=time.time(), lifetime_s=days * 86_400)
+    Path(chosen["credential"]).write_text(lasting)
+    assert [one.id for one in examine._identity(settings_of(chosen))] == ids
+
+
+def test_doctor_tells_of_files_that_do_not_belong_together(tmp_path: Path) -> None:
+    chosen = enrolled(tmp_path)
+    save_key(tmp_path / "other.key", make_key())
+    settings = settings_of(chosen | {"key": str(tmp_path / "other.key")})
+    (found,) = examine._identity(settings)
+    assert found.id == Trouble.IDENTITY
 
 
 @pytest.mark.parametrize(
