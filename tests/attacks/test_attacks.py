@@ -12,6 +12,7 @@ import pytest
 from kioskd.app.peers import TOLD
 from kioskd.signalling.messages import Answer, Claim, Offer
 from kioskd.visit.words import Scene
+from tests.attacks import answers, claims  # noqa: F401  (they fill the table)
 from tests.attacks.people import Agent
 from tests.attacks.stand import stand
 from tests.attacks.table import ATTACKS, Attack
