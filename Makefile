@@ -15,12 +15,13 @@ REAL ?=
 CONFIG ?= /etc/kioskd/kioskd.toml
 PYTEST_ARGS ?=
 FAULTS_ARGS ?=
+ATTACKS_ARGS ?=
 SOAK_CALLS ?=
 SOAK_SCANS ?=
 SECONDS ?= 60
 SEED ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score exposure soak fuzz bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure soak fuzz bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,15 +69,19 @@ doctor-score: ## Inject the faults again and see what doctor names first (DOCTOR
 exposure: ## How far systemd thinks that each of our units is confined (goal: 2.0 at most)
 	@$(BIN)/python scripts/exposure.py
 
+attacks: ## A hostile broker and hostile agents: what each tries, and what gets through (ATTACKS_ARGS= for pytest)
+	@$(BIN)/python -m tests.attacks $(ATTACKS_ARGS)
+
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
 
 fuzz: ## Feed the kiosk with broken messages and documents (SECONDS=60, SEED= to repeat)
 	@SECONDS_='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
 
-bench: ## Measure a visit, what a worker process costs, and the loop's lag while devices are frozen
+bench: ## Measure a visit, what a worker process and proofs cost, and the loop's lag while devices are frozen
 	$(BIN)/python -m bench.visit
 	$(BIN)/python -m bench.worker
+	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.lag
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header

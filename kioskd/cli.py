@@ -24,6 +24,7 @@ from rich.table import Table
 
 from kioskd import cli_audit
 from kioskd.app import examine
+from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
 from kioskd.control.api import Status
 from kioskd.diagnostics import doctor as doctor_checks
@@ -53,6 +54,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Check and describe the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(authority_app, name="authority")
+app.command()(enrol)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
@@ -88,6 +91,8 @@ def status(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
         return
     console = Console()
     console.print(f"[bold]{answer.kiosk}[/bold]  kioskd {answer.kioskd}, pid {answer.pid}")
+    if answer.unsigned:
+        console.print("[bold]NOBODY IS VERIFIED[/bold]: identity.unsigned, for tests only")
     console.print(f"up for {answer.uptime_s / 3600:.1f} h{_safe_mode(answer)}")
     lag = f"{answer.loop_lag_p99_ms:.0f} ms (p99), {answer.loop_lag_max_ms:.0f} ms at most"
     console.print(f"lag:    {lag} in the last minute")

@@ -10,6 +10,7 @@
     │   └── WorkerStalled         it did not answer or make progress in time, and was killed
     ├── SignallingError           the broker cannot be reached or refused us
     ├── CallError                 a leg could not be made or was refused
+    ├── IdentityError             a peer has not proved who it is; carries a PeerFault
     ├── DocumentError             a document was refused; carries a DocumentFault
     └── ControlError              kioskctl and the daemon cannot talk to each other
 
@@ -121,6 +122,27 @@ class SignallingError(KioskError):
 
 class CallError(KioskError):
     """A leg of a call could not be made or was refused."""
+
+
+class PeerFault(StrEnum):
+    """Why a peer is not taken for who it says it is."""
+
+    UNSIGNED = "unsigned"
+    UNTRUSTED = "untrusted"
+    EXPIRED = "expired"
+    REPLAYED = "replayed"
+    WRONG_SERVICE = "wrong-service"
+    MISMATCH = "mismatch"
+    CLOCK = "clock"
+
+
+class IdentityError(KioskError):
+    """A peer has not proved who it is; `fault` says what was wrong."""
+
+    def __init__(self, fault: PeerFault, detail: str = "") -> None:
+        super().__init__(f"{fault.value}: {detail}" if detail else fault.value)
+        self.fault = fault
+        self.detail = detail
 
 
 class DocumentFault(StrEnum):

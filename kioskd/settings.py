@@ -57,6 +57,31 @@ class BrokerSettings(_Section):
         return self
 
 
+class Organisation(_Section):
+    """Whose agents are taken, and for which services: the issuer of their tokens.
+
+    `keys` is a JWKS file, read again when it changes; `name` is what residents read.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    issuer: Annotated[str, Field(min_length=1)]
+    audience: str = "visioservices"
+    keys: Path
+    services: Annotated[tuple[TopicId, ...], Field(min_length=1)]
+
+
+class IdentitySettings(_Section):
+    """How the kiosk proves who it is, and which agents it takes (docs/security-identity.md).
+
+    `unsigned` does without all of that: for tests only, and said wherever it can be seen.
+    """
+
+    key: Path | None = None
+    credential: Path | None = None
+    organisations: tuple[Organisation, ...] = ()
+    unsigned: bool = False
+
+
 class IceServer(_Section):
     """A STUN or TURN server, as in WebRTC's RTCIceServer."""
 
@@ -122,6 +147,7 @@ class Settings(_Section):
     control: ControlSettings = ControlSettings()
     state: StateSettings = StateSettings()
     audit: AuditSettings = AuditSettings()
+    identity: IdentitySettings = IdentitySettings()
     camera: CameraConfig
     microphone: MicrophoneConfig
     speaker: SpeakerConfig
@@ -133,6 +159,21 @@ class Settings(_Section):
     def screen_entry(self) -> Path:
         """The file that leads to the page."""
         return self.screen.entry or self.control.socket.with_name("screen.html")
+
+    @model_validator(mode="after")
+    def _verified(self) -> Settings:
+        identity = self.identity
+        if identity.unsigned:
+            return self
+        if identity.key is None or identity.credential is None:
+            raise ValueError(
+                "identity: key and credential are missing: `kioskctl enrol` makes them"
+            )
+        trusted = {service for one in identity.organisations for service in one.services}
+        alone = [one.id for one in self.services if one.id not in trusted]
+        if alone:
+            raise ValueError(f"identity: no organisation for the services {', '.join(alone)}")
+        return self
 
     def service(self, service_id: str) -> Service | None:
         """Return a service by its id."""

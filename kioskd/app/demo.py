@@ -12,6 +12,7 @@ from typing import Any, Final
 from kioskd.app.run import WEB_ROOT, Daemon
 from kioskd.settings import Raw, Settings, read_toml, validate
 from kioskd.simulation.agent_pages import AgentPages
+from kioskd.simulation.authorities import DemoAuthorities
 from kioskd.simulation.broker import EmbeddedBroker
 from kioskd.simulation.cups import PrivateCups
 from kioskd.simulation.pipewire import PrivatePipewire
@@ -47,9 +48,12 @@ async def run_demo(options: DemoOptions) -> None:
         broker_folder.mkdir()
         broker = await stack.enter_async_context(EmbeddedBroker(broker_folder))
         raw = await _configuration(options, folder, broker.port, stack)
+        authorities = DemoAuthorities(folder / "identity")
+        raw["identity"] = authorities.certify(raw)
         settings = validate(raw)
+        config = _agent_config(settings, broker) | {"identity": authorities.page_config()}
         agent = await stack.enter_async_context(
-            AgentPages(WEB_ROOT / "agent", _agent_config(settings, broker))
+            AgentPages(WEB_ROOT / "agent", config, issue=authorities.issue)
         )
         daemon = Daemon(settings, on_ready=lambda screen: _announce(screen, agent.url, settings))
         await daemon.run()

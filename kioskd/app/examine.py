@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from drivers.microphone.pipewire import PipewireMicrophoneConfig
 from drivers.printer.cups_printer import CupsPrinterConfig
 from drivers.speaker.pipewire import PipewireSpeakerConfig
 from kioskd.app.broker import broker_address
+from kioskd.app.identity import identity_of
 from kioskd.diagnostics.doctor import Subject
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.errors import SettingsError
@@ -23,6 +25,8 @@ from kioskd.signalling.link import BrokerAddress
 
 SOUND: Final = Path("/run/kioskd-sound/native")
 """Where the kiosk's sound server listens: systemd/kioskd.service."""
+SOON: Final = timedelta(days=30)
+"""How long before its end a credential is spoken of."""
 _WRITTEN: Final = (
     Path(kioskd.__file__),
     Path("/var/lib/systemd/timesync/clock"),  # touched now and then: systemd-timesyncd(8)
@@ -56,6 +60,7 @@ def _whole(config: Path, settings: Settings) -> Subject:
         broker = broker_address(settings.kiosk.id, settings.broker)
     except SettingsError as error:
         known += [trouble(Trouble.SETTINGS, fault) for fault in error.faults]
+    known += _identity(settings)
     sound = isinstance(settings.microphone, PipewireMicrophoneConfig) or isinstance(
         settings.speaker, PipewireSpeakerConfig
     )
@@ -77,6 +82,24 @@ def _whole(config: Path, settings: Settings) -> Subject:
         devices=lambda: _devices(settings, heard=reached),
         files=(*_WRITTEN, config, settings.state.folder / FILE, settings.documents.spool),
     )
+
+
+def _identity(settings: Settings) -> list[Found]:
+    """Tell whether the kiosk can prove who it is, and for how long."""
+    try:
+        identity = identity_of(settings)
+    except SettingsError as error:
+        refused = isinstance(error.__cause__, PermissionError)
+        what = Trouble.NOT_ALLOWED if refused else Trouble.IDENTITY
+        return [trouble(what, fault) for fault in error.faults]
+    if identity is None:
+        return []  # the daemon says so
+    until = datetime.fromtimestamp(identity.expires, UTC)
+    left = until - datetime.now(UTC)
+    if left > SOON:
+        return []
+    what = Trouble.EXPIRES_SOON if left > timedelta() else Trouble.IDENTITY
+    return [trouble(what, f"{settings.identity.credential}: {until:%Y-%m-%d}")]
 
 
 def _reach_sound_server() -> bool:

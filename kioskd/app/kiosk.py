@@ -16,7 +16,9 @@ from kioskd.app.auditing import Auditing
 from kioskd.app.devices import Devices
 from kioskd.app.eyes import Eyes
 from kioskd.app.front import Front
+from kioskd.app.identity import identity_of
 from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
+from kioskd.app.peers import Peers
 from kioskd.app.printing import Printing
 from kioskd.app.scanning import Scanning
 from kioskd.app.sensors import Sensors
@@ -26,7 +28,7 @@ from kioskd.app.transfers import Transfers
 from kioskd.call import control
 from kioskd.call.statistics import LegStats
 from kioskd.documents.spool import Spool
-from kioskd.errors import DeviceAbsent, DeviceError, DocumentError, Reason
+from kioskd.errors import DeviceAbsent, DeviceError, DocumentError, PeerFault, Reason
 from kioskd.hal.panel import PanelEvent
 from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.tasks import TaskOwner
@@ -39,7 +41,6 @@ from kioskd.signalling.messages import (
     Answer,
     Bye,
     Claim,
-    Offer,
     RefusalReason,
     Refused,
     new_id,
@@ -116,6 +117,15 @@ class Kiosk:
             allowed=lambda: sensors_allowed(self.visit),
             on_change=self._show,
         )
+        self.peers = Peers(
+            settings.kiosk,
+            identity_of(settings),
+            epoch=self.line.epoch,
+            post=self.post,
+            tell=self.line.tell,
+            visit=lambda: self.visit,
+        )
+        self.peers.on_refused = self._on_peer_refused
         devices.on_change = self._devices_changed
 
     # -- what happens ------------------------------------------------------------
@@ -218,18 +228,28 @@ class Kiosk:
     # -- from the broker and the agent ---------------------------------------------
 
     def _on_signal(self, service: str, agent: str, message: Claim | Answer | Bye) -> None:
-        visit = self.visit
         match message:
-            case Claim(call=call, name=name):
-                if message.agent == agent or service == visit.service:
-                    self.post(ev.Claimed(call, message.agent, name))
+            case Claim():
+                self.peers.on_claim(service, message)
             case Answer(call=call, sdp=sdp):
-                if self._is_ours(service, agent, call) and self._talk is not None:
-                    self._tasks.start("answer", self._talk.accept(sdp))
+                talk = self._talk if self._is_ours(service, agent, call) else None
+                if talk is not None and self.peers.accepts(message):
+                    self._tasks.start("answer", talk.accept(sdp))
             case Bye(call=call):
                 if self._is_ours(service, agent, call):
-                    connecting = visit.scene is Scene.CONNECTING
-                    self.post(ev.LegFailed() if connecting else ev.End())
+                    self._on_bye(message)
+
+    def _on_bye(self, bye: Bye) -> None:
+        if self.visit.scene is not Scene.CONNECTING:
+            self.post(ev.End())
+        elif bye.reason is EndReason.NOT_VERIFIED:  # the agent does not believe us
+            self.post(ev.PeerRefused(bye.call, bye.fault or PeerFault.MISMATCH))
+        else:
+            self.post(ev.LegFailed())
+
+    def _on_peer_refused(self, fault: PeerFault, service: str, agent: str, _: str) -> None:
+        known = service if self._settings.service(service) else ""  # a stranger's word
+        self._audit.refused(fault.value, service=known, agent=agent)
 
     def _is_ours(self, service: str, agent: str, call: str) -> bool:
         visit = self.visit
@@ -295,6 +315,7 @@ class Kiosk:
     def _carry(self, effect: Effect) -> None:
         match effect:
             case do.JoinLine(service, call):
+                self.peers.begin(call)
                 waited = time.monotonic() - self.visit.waiting_since
                 self.line.join(service, call, self.visit.language, waited)
             case do.LeaveLine(service):
@@ -303,8 +324,8 @@ class Kiosk:
                 self._refuse(call, agent, taken_by)
             case do.StartLeg(call, agent):
                 self._start_leg(call, agent)
-            case do.CloseLeg(call, agent, reason):
-                self._close_leg(call, agent, reason)
+            case do.CloseLeg():
+                self._close_leg(effect)
             case do.OpenSensors():
                 self._sensors.muted = not self.visit.own_media.audio
                 self._sensors.watched = self.visit.own_media.video
@@ -368,16 +389,17 @@ class Kiosk:
         self._transfers.attach(talk.leg)
 
         def send_offer(sdp: str) -> None:
-            self.line.tell(service, agent, Offer(call=call, sdp=sdp))
+            self.line.tell(service, agent, self.peers.offer(service, call, agent, sdp))
 
         self._tasks.start("leg", talk.run(send_offer))
 
-    def _close_leg(self, call: str, agent: str, reason: EndReason) -> None:
+    def _close_leg(self, close: do.CloseLeg) -> None:
         talk, self._talk = self._talk, None
         self._transfers.detach()
         if talk is not None:
-            talk.say_goodbye(reason)
-        self.line.tell(self.visit.service, agent, Bye(call=call, reason=reason))
+            talk.say_goodbye(close.reason)
+        bye = Bye(call=close.call, reason=close.reason, fault=close.fault)
+        self.line.tell(self.visit.service, close.agent, bye)
         self._tasks.cancel("leg", "answer")
 
     async def _send(self, wanted: do.SendScan) -> None:

@@ -67,6 +67,8 @@ def build(visit: Visit, around: Surroundings) -> View:
         place=around.place if visit.scene is Scene.WAITING else None,
         waited_s=around.now - visit.waiting_since if waiting else 0,
         agent=visit.agent.name if visit.agent else None,
+        organisation=visit.agent.organisation or None if visit.agent else None,
+        refused=visit.refused if visit.scene is Scene.WAITING else None,
         agent_media={"audio": visit.agent_media.audio, "video": visit.agent_media.video},
         call_s=around.now - visit.talking_since if visit.talking_since is not None else 0,
         line=visit.line,

@@ -83,6 +83,8 @@ class Status(_Answer):
 
     The lag is how late the daemon's loop woke, over the last minute. `failed_starts` counts
     those in a row, this one included for its first minute. `stuck` names what makes no progress.
+    `unsigned`: nobody proves who it is. `clock_doubted`: the last agent to claim a call was
+    refused because its clock and ours differ. `refused_peers` counts all that were refused.
     """
 
     version: int = 4
@@ -97,6 +99,9 @@ class Status(_Answer):
     safe_mode: bool
     failed_starts: int
     stuck: list[str] = []
+    unsigned: bool = False
+    clock_doubted: bool = False
+    refused_peers: int = 0
     loop_lag_p99_ms: float
     loop_lag_max_ms: float
     process: ProcessStatus

@@ -73,6 +73,10 @@ def running(status: Status) -> list[Found]:
     if status.safe_mode:
         starts = f"{status.failed_starts} starts"
         found.append(trouble(Trouble.SAFE_MODE, starts))
+    if status.unsigned:
+        found.append(trouble(Trouble.UNSIGNED, "identity.unsigned = true"))
+    if status.clock_doubted:
+        found.append(trouble(Trouble.CLOCK, "an agent's clock says otherwise"))
     if status.stuck:
         found.append(trouble(Trouble.STUCK, ", ".join(status.stuck)))
     if status.audit.failing or status.audit.lost:

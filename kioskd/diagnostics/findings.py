@@ -56,6 +56,8 @@ class Trouble(StrEnum):
     STUCK = "KSK-029"
     EXPIRES_SOON = "KSK-031"
     AUDIT = "KSK-040"
+    UNSIGNED = "KSK-042"
+    IDENTITY = "KSK-041"
 
 
 _BROKEN: Final = frozenset(
@@ -76,6 +78,7 @@ _BROKEN: Final = frozenset(
         Trouble.SCREEN_PORT,
         Trouble.NO_DESCRIPTORS,
         Trouble.STUCK,
+        Trouble.IDENTITY,
     }
 )
 _SPEECH: Final = (DeviceKind.MICROPHONE, DeviceKind.SPEAKER)

@@ -47,6 +47,7 @@ _FIRST: Final = (
     Trouble.STUCK,
     Trouble.NO_NETWORK,
     Trouble.CLOCK,
+    Trouble.IDENTITY,
 )
 """Of those that are equally bad: what a technician mends first. The rest goes by its number."""
 
@@ -56,6 +57,7 @@ _LAST: Final = (
     Trouble.DISK_FULL,
     Trouble.AUDIT,
     Trouble.EXPIRES_SOON,
+    Trouble.UNSIGNED,
     Trouble.SWAP,
     Trouble.CORE_DUMPS,
     Trouble.CHECK_HANGS,

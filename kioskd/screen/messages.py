@@ -21,7 +21,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.call.control import DeviceReport
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.hal.device import DeviceKind
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
@@ -99,6 +99,9 @@ class EndView(_Model):
 class View(_Model):
     """All that the page shows. `waited_s` and `call_s` are at the time of sending; `testing` is
     the device that a technician tries, from afar perhaps.
+
+    `organisation` vouches for the agent; null where nobody is verified. `refused`: why an
+    agent who wanted this call did not get it.
     """
 
     type: Literal["view"] = "view"
@@ -111,6 +114,8 @@ class View(_Model):
     place: int | None = None
     waited_s: float = 0
     agent: str | None = None
+    organisation: str | None = None
+    refused: PeerFault | None = None
     agent_media: dict[Literal["audio", "video"], bool] = {"audio": True, "video": True}
     call_s: float = 0
     line: LineQuality = LineQuality.GOOD

@@ -13,10 +13,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from kioskd.errors import PeerFault
 from kioskd.visit.words import EndReason
 
 SIZE_LIMIT: Final = 64 * 1024
 """Bytes of the largest message taken; an SDP with many candidates has 8 KiB."""
+
+
+SIGNED_LIMIT: Final = 16 * 1024
+"""Characters of the longest token or proof taken; an OpenID Connect token has 2,000."""
 
 
 def new_id() -> str:
@@ -24,6 +29,7 @@ def new_id() -> str:
     return secrets.token_urlsafe(12)
 
 
+Signed = Annotated[str, Field(max_length=SIGNED_LIMIT)]
 TopicId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Text = Annotated[str, Field(max_length=200)]
 
@@ -39,6 +45,7 @@ class RefusalReason(StrEnum):
 
     TAKEN = "taken"
     GONE = "gone"
+    NOT_VERIFIED = "not-verified"
 
 
 class KioskStatus(_Message):
@@ -79,39 +86,57 @@ class AgentStatus(_Message):
 
 
 class Claim(_Message):
-    """An agent wants the call that waits."""
+    """An agent wants the call that waits.
+
+    `token` is its organisation's, `proof` a ClaimStatement: docs/protocol.md, Proofs.
+    """
 
     type: Literal["claim"] = "claim"
     call: TopicId
     agent: TopicId
     name: Text
+    token: Signed = ""
+    proof: Signed = ""
 
 
 class Refused(_Message):
-    """The claim came too late. `taken_by` is the name of the agent who has the call."""
+    """The claim came too late, or the agent has not proved who it is (`fault`).
+
+    `taken_by` is the name of the agent who has the call.
+    """
 
     type: Literal["refused"] = "refused"
     call: TopicId
     reason: RefusalReason
     taken_by: Text = ""
+    fault: PeerFault | None = None
 
 
 class Offer(_Message):
-    """The claim won; here is the kiosk's SDP with all its candidates."""
+    """The claim won; here is the kiosk's SDP with all its candidates.
+
+    `token` is the operator's for this kiosk, `proof` an OfferStatement.
+    """
 
     type: Literal["offer"] = "offer"
     call: TopicId
     leg: Annotated[int, Field(ge=0)] = 0
     sdp: Annotated[str, Field(max_length=SIZE_LIMIT)]
+    token: Signed = ""
+    proof: Signed = ""
 
 
 class Answer(_Message):
-    """The agent's SDP with all its candidates, for the offer of the same leg."""
+    """The agent's SDP with all its candidates, for the offer of the same leg.
+
+    `proof` is an AnswerStatement, by the key that signed the claim.
+    """
 
     type: Literal["answer"] = "answer"
     call: TopicId
     leg: Annotated[int, Field(ge=0)] = 0
     sdp: Annotated[str, Field(max_length=SIZE_LIMIT)]
+    proof: Signed = ""
 
 
 class Bye(_Message):
@@ -120,6 +145,7 @@ class Bye(_Message):
     type: Literal["bye"] = "bye"
     call: TopicId
     reason: EndReason
+    fault: PeerFault | None = None
 
 
 ToKiosk = Annotated[Claim | Answer | Bye, Field(discriminator="type")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kioskd.errors import PeerFault
 from kioskd.hal.scanner import ScanSettings
 from kioskd.visit.state import HiddenPart
 from kioskd.visit.words import EndReason
@@ -47,11 +48,12 @@ class StartLeg:
 
 @dataclass(frozen=True, slots=True)
 class CloseLeg:
-    """Say goodbye with `reason` and close the leg."""
+    """Say goodbye with `reason`, and the peer's `fault` where there is one; close the leg."""
 
     call: str
     agent: str
     reason: EndReason
+    fault: PeerFault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.hal.printer import JobStatus
 from kioskd.hal.scanner import ScanSettings
 from kioskd.visit.state import HiddenPart, Media
@@ -51,11 +51,20 @@ class HandsetReplaced:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An agent wants a call."""
+    """An agent wants a call; `organisation` vouches for it."""
 
     call: str
     agent: str
     name: str
+    organisation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused:
+    """Somebody who wanted a call, or has it, has not proved who that is."""
+
+    call: str
+    fault: PeerFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +261,7 @@ Event = (
     | End
     | HandsetReplaced
     | Claimed
+    | PeerRefused
     | LegConnected
     | LegFailed
     | LineChanged

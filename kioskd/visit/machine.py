@@ -31,6 +31,8 @@ def step(visit: Visit, event: Event, now: float) -> Step:
             return replace(visit, language=language), []
         case ev.Claimed():
             return _on_claim(visit, event, now)
+        case ev.PeerRefused():
+            return _on_refused(visit, event, now)
         case ev.End(reason):
             return _on_end(visit, reason, now)
         case ev.HandsetReplaced():
@@ -73,13 +75,29 @@ def _on_claim(visit: Visit, event: ev.Claimed, now: float) -> Step:
             return visit, []
         return visit, [do.RefuseClaim(event.call, event.agent, visit.agent.name)]
     claimed = replace(
-        visit, scene=Scene.CONNECTING, entered=now, agent=Agent(event.agent, event.name)
+        visit,
+        scene=Scene.CONNECTING,
+        entered=now,
+        refused=None,
+        agent=Agent(event.agent, event.name, event.organisation),
     )
     return claimed, [
         do.LeaveLine(visit.service),
         do.OpenSensors(),
         do.StartLeg(visit.call, event.agent),
     ]
+
+
+def _on_refused(visit: Visit, event: ev.PeerRefused, now: float) -> Step:
+    if event.call != visit.call:
+        return visit, []
+    told = replace(visit, refused=event.fault)
+    match visit.scene:
+        case Scene.WAITING:
+            return told, []
+        case Scene.CONNECTING:
+            return _back_to_line(told, EndReason.NOT_VERIFIED, now)
+    return visit, []
 
 
 def _on_leg(visit: Visit, event: ev.LegConnected | ev.LegFailed, now: float) -> Step:
@@ -98,7 +116,7 @@ def _back_to_line(visit: Visit, reason: EndReason, now: float) -> Step:
     waiting = replace(visit, scene=Scene.WAITING, entered=now, agent=None)
     return waiting, [
         do.CloseSensors(),
-        do.CloseLeg(visit.call, visit.agent.id, reason),
+        do.CloseLeg(visit.call, visit.agent.id, reason, visit.refused),
         do.JoinLine(visit.service, visit.call),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.hal.scanner import ScanSettings
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
@@ -60,10 +60,11 @@ class Print:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The agent who has the call."""
+    """The agent who has the call; `organisation` is the one that vouches, empty for none."""
 
     id: str
     name: str
+    organisation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Visit:
 
     `entered` and `started` are seconds of the monotonic clock: when this scene began, and
     when the call did. `waiting_since` is kept over a claim that led to nothing, so that
-    the resident does not lose the place in the line.
+    the resident does not lose the place in the line. `refused` is why the last who wanted
+    the call did not get it, where that agent could not prove who it is.
     """
 
     scene: Scene = Scene.CHOOSING
@@ -91,6 +93,7 @@ class Visit:
     waiting_since: float = 0.0
     talking_since: float | None = None
     agent: Agent | None = None
+    refused: PeerFault | None = None
     own_media: Media = field(default_factory=Media)
     agent_media: Media = field(default_factory=Media)
     line: LineQuality = LineQuality.GOOD

@@ -25,6 +25,7 @@ class EndReason(StrEnum):
     TIME_LIMIT = "time-limit"
     KIOSK_STOPPED = "kiosk-stopped"
     FAILED = "failed"
+    NOT_VERIFIED = "not-verified"
 
 
 class LineQuality(StrEnum):

@@ -40,6 +40,7 @@ services_file = "{folder}/services.toml"
 kiosk = {{ id = "panel-1", name = "Mairie", town = "Exempleville" }}
 broker = {{ host = "127.0.0.1", port = {broker}, tls = false }}
 screen = {{ port = {screen} }}
+identity = {{ unsigned = true }}
 documents = {{ spool = "{folder}/spool" }}
 control = {{ socket = "{folder}/control.sock" }}
 state = {{ folder = "{folder}/state" }}
@@ -168,6 +169,7 @@ async def stand() -> AsyncIterator[Stand]:
             "password": None,
             "services": [{key: one[key] for key in ("id", "name", "colour")} for one in told],
             "ice_servers": [],
+            "identity": None,
         }
         pages = await stack.enter_async_context(AgentPages(WEB_ROOT / "agent", shift))
         playwright = await stack.enter_async_context(async_playwright())

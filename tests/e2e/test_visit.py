@@ -33,6 +33,11 @@ async def test_one_whole_visit(scenery: Scenery, tmp_path: Path) -> None:
     await screen.screenshot(path=stage.ARTEFACTS / "screen-choosing.png")
     await in_call(scenery)
 
+    # Each is told who the other is, by those who vouch for it.
+    await expect(screen.get_by_test_id("agent-vouched")).to_have_text("Agent vérifié – CAF")
+    known = agent.get_by_test_id("kiosk-verified")
+    await expect(known).to_have_text("Borne vérifiée : Mairie (démonstration), Exempleville")
+
     # They see each other: the counters in the pictures are those that were painted.
     from_kiosk = await moving_counters(agent, "[data-testid=remote-video]")
     from_agent = await moving_counters(screen, "[data-testid=remote-picture]")

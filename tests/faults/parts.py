@@ -28,6 +28,7 @@ town = "Exempleville"
 host = "{broker_host}"
 port = {broker_port}
 tls = false
+{identity}
 [screen]
 port = {screen_port}
 [documents]

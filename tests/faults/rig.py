@@ -31,6 +31,7 @@ from kioskd.runtime.starts import FILE
 from kioskd.screen import entry
 from kioskd.settings import read_toml
 from kioskd.simulation.agent_pages import AgentPages
+from kioskd.simulation.authorities import DemoAuthorities, as_toml
 from kioskd.simulation.broker import EmbeddedBroker, free_port
 from kioskd.simulation.cups import PrivateCups
 from kioskd.simulation.escl import NetworkScanner
@@ -40,7 +41,7 @@ from tests.contract import v4l2
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
 from tests.faults.machine import Machine
-from tests.faults.parts import PanelPort, Tone, write_config
+from tests.faults.parts import SERVICES, PanelPort, Tone, write_config
 from tests.faults.people import NAME, Agent, Resident
 from tests.faults.relay import Relay
 
@@ -71,6 +72,7 @@ class Rig:
     resident: Resident
     agent: Agent
     screen_port: int
+    authorities: DemoAuthorities
     process: Process | None = None
     status: Status | None = None
     rows: int = 0
@@ -296,9 +298,17 @@ async def rig() -> AsyncIterator[Rig]:
             "server": cups.server,
             "panel": panel.link,
         }
+        authorities = DemoAuthorities(folder / "identity")
+        services = read_toml(SERVICES)["services"]
+        raw = {"kiosk": {"id": KIOSK, "name": "Mairie"}, "services": services}
+        values["identity"] = as_toml(authorities.certify(raw))
         write_config(folder, values)
         pages = await stack.enter_async_context(
-            AgentPages(WEB_ROOT / "agent", _agent_config(folder, broker))
+            AgentPages(
+                WEB_ROOT / "agent",
+                _agent_config(services, broker) | {"identity": authorities.page_config()},
+                issue=authorities.issue,
+            )
         )
         playwright = await stack.enter_async_context(async_playwright())
         media = await asyncio.to_thread(stage.agent_media, folder)
@@ -325,14 +335,14 @@ async def rig() -> AsyncIterator[Rig]:
             resident=resident,
             agent=Agent(page),
             screen_port=screen_port,
+            authorities=authorities,
         )
         stack.push_async_callback(one.kill)
         await one.start()
         yield one
 
 
-def _agent_config(folder: Path, broker: EmbeddedBroker) -> dict[str, Any]:
-    services = read_toml(folder / "services.toml")["services"]
+def _agent_config(services: list[dict[str, Any]], broker: EmbeddedBroker) -> dict[str, Any]:
     return {
         "broker": f"ws://127.0.0.1:{broker.websocket_port}/mqtt",
         "username": None,

@@ -8,8 +8,9 @@ import aiomqtt
 from playwright.async_api import expect
 
 from kioskd.signalling import topics
-from kioskd.signalling.messages import Claim, Waiting, parse
+from kioskd.signalling.messages import Waiting, parse
 from kioskd.visit.words import PrintStage, ScanStage, Scene
+from tests.attacks.people import Agent
 from tests.e2e import stage
 from tests.faults.hands import Hand
 from tests.faults.rig import KIOSK, Rig
@@ -171,7 +172,7 @@ async def connecting(rig: Rig) -> None:
         await client.subscribe(topics.waiting("caf", KIOSK))
         entry = parse(bytes((await anext(aiter(client.messages))).payload))
         assert isinstance(entry, Waiting)
-        claim = Claim(call=entry.call, agent="silent", name="Paul")
+        claim = Agent(rig.authorities.agents, id="silent").claim(entry)
         await client.publish(topics.claim("caf", KIOSK), claim.model_dump_json(), qos=1)
     await rig.resident.until("connecting", lambda view: view.scene is Scene.CONNECTING)
 

@@ -9,11 +9,12 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from kioskd.control.api import DeviceStatus
+from kioskd.control.api import DeviceStatus, Status
 from kioskd.diagnostics import board as boards
 from kioskd.diagnostics import daemon, doctor, machine, network, stacks
 from kioskd.diagnostics.board import Board, LeftOut, in_thread
@@ -163,6 +164,14 @@ def test_a_camera_opened_anew_is_not_called_well_at_once(
         lately_s=ago_s,
     )
     assert [one.id for one in daemon._device(device)] == ids
+
+
+def test_nobody_verified_and_a_clock_that_agents_doubt_are_told() -> None:
+    well: dict[str, Any] = {"screen_connected": True, "safe_mode": False, "devices": []}
+    good = Status.model_construct(**well)
+    assert daemon.running(good) == []
+    bad = Status.model_construct(**well, unsigned=True, clock_doubted=True)
+    assert [one.id for one in daemon.running(bad)] == [Trouble.UNSIGNED, Trouble.CLOCK]
 
 
 def test_a_process_without_descriptors_is_seen() -> None:

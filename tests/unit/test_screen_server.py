@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 import kioskd
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.hal.device import DeviceKind
 from kioskd.screen import server as subject
 from kioskd.screen.messages import (
@@ -288,6 +288,7 @@ def test_the_page_has_words_for_all_that_can_happen(path: Path) -> None:
         {f"reason-{one}" for one in [*Reason, *DocumentFault]}
         | {f"end-{one}" for one in EndReason}
         | {f"test-{one}" for one in DeviceKind}
+        | {f"refused-{one}" for one in PeerFault}
         | {f"print-{one}" for one in PrintStage}
         | {f"line-{one}" for one in LineQuality if one is not LineQuality.GOOD}
         | {f"day-{number}" for number in range(7)}

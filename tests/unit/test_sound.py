@@ -81,6 +81,7 @@ SETTINGS = validate(
     {
         "kiosk": {"id": "k", "name": "K"},
         "broker": {"host": "h"},
+        "identity": {"unsigned": True},
         "services": [
             {
                 "id": "caf",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kioskd.errors import DocumentFault, Reason
+from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.hal.printer import JobState, JobStatus
 from kioskd.hal.scanner import ScanSettings
 from kioskd.visit import effects as do
@@ -46,6 +46,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(ev.End, st.sampled_from(EndReason)),
     st.builds(ev.HandsetReplaced),
     st.builds(ev.Claimed, CALLS, AGENTS, st.just("Léa")),
+    st.builds(ev.PeerRefused, CALLS, st.sampled_from(PeerFault)),
     st.builds(ev.LegConnected),
     st.builds(ev.LegFailed),
     st.builds(ev.LineChanged, st.sampled_from(LineQuality)),
@@ -230,6 +231,33 @@ def test_an_agent_who_does_not_answer_loses_the_call_but_not_the_resident_the_pl
     assert after.waiting_since == visit.waiting_since
     assert do.CloseLeg("call-1", "lea", EndReason.NO_ANSWER) in wanted
     assert do.JoinLine("caf", "call-1") in wanted
+
+
+def test_who_is_not_verified_costs_the_resident_no_place_and_nothing_opens() -> None:
+    visit, _ = run(TALK[:1])
+    refused, wanted = step(visit, ev.PeerRefused("call-1", PeerFault.CLOCK), 9.0)
+    assert wanted == []
+    assert refused.scene is Scene.WAITING
+    assert refused.refused is PeerFault.CLOCK
+    claimed, _ = step(refused, TALK[1], 10.0)
+    assert claimed.refused is None
+
+
+def test_an_answer_that_is_not_verified_leads_back_to_the_line() -> None:
+    visit, _ = run(TALK[:2])
+    after, wanted = step(visit, ev.PeerRefused("call-1", PeerFault.MISMATCH), 9.0)
+    assert after.scene is Scene.WAITING
+    assert after.waiting_since == visit.waiting_since
+    close = do.CloseLeg("call-1", "lea", EndReason.NOT_VERIFIED, PeerFault.MISMATCH)
+    assert wanted == [do.CloseSensors(), close, do.JoinLine("caf", "call-1")]
+
+
+def test_nothing_said_of_another_call_or_during_the_talk_ends_it() -> None:
+    visit, _ = run(TALK)
+    for call in ("call-1", "call-2"):
+        after, wanted = step(visit, ev.PeerRefused(call, PeerFault.MISMATCH), 9.0)
+        assert after == visit
+        assert wanted == []
 
 
 def test_a_jam_keeps_the_pages_before_it() -> None:

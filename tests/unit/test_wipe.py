@@ -35,6 +35,7 @@ async def test_a_wipe_that_is_asked_for_again_is_not_begun_anew(tmp_path: Path) 
         {
             "kiosk": {"id": "test", "name": "Mairie"},
             "broker": {"host": "127.0.0.1", "tls": False},
+            "identity": {"unsigned": True},
             "services": read_toml(SERVICES)["services"],
             "documents": {"spool": str(tmp_path / "spool")},
             "state": {"folder": str(tmp_path)},

@@ -35,6 +35,11 @@ export class CallView {
     "data-testid": "call-state",
   });
   private readonly where = el("div", { class: "caption" });
+  private readonly badge = el("span", {
+    class: "verified",
+    hidden: true,
+    "data-testid": "kiosk-verified",
+  });
   private readonly note = el("p", { class: "note", role: "status", hidden: true });
   private readonly timer = el("span", { class: "timer", "data-testid": "call-timer" }, "0:00");
   private readonly quality = el("div", { class: "quality", "data-testid": "quality" });
@@ -120,6 +125,12 @@ export class CallView {
     );
   }
 
+  /** Shows the kiosk and its town as its operator certified them. */
+  certified(kiosk: { name: string; town: string }): void {
+    this.badge.textContent = say("kiosk-verified", kiosk);
+    this.badge.hidden = false;
+  }
+
   /** Takes what the kiosk says on the control channel. */
   hear(message: Message): void {
     switch (message.type) {
@@ -193,6 +204,7 @@ export class CallView {
     this.where.replaceChildren(
       el("b", {}, who.town),
       el("span", {}, `${who.name} · ${sayLanguage(who.language)}`),
+      this.badge,
     );
   }
 

@@ -1,5 +1,7 @@
 // What the operator tells the page: config.json beside it.
 
+import type { IdentityConfig } from "./identity";
+
 export interface Service {
   id: string;
   name: string;
@@ -12,11 +14,14 @@ export interface Config {
   password: string | null;
   services: Service[];
   ice_servers: RTCIceServer[];
+  identity: IdentityConfig | null; // null, in so many words: nobody is verified, for tests only
 }
 
-/** Reads config.json. Rejects when it is not there or is not JSON. */
+/** Reads config.json. Rejects when it is not there, is not JSON, or says nothing of identity. */
 export async function readConfig(): Promise<Config> {
   const response = await fetch("config.json");
   if (!response.ok) throw new Error(`config.json: ${response.status}`);
-  return (await response.json()) as Config;
+  const config = (await response.json()) as Config;
+  if (config.identity === undefined) throw new Error("config.json: identity is missing");
+  return config;
 }

@@ -19,6 +19,7 @@ function signIn(config: Config): void {
   };
   page.setHeader();
   page.setTitle(say("product"));
+  if (config.identity === null) page.warn(say("unsigned"));
   page.show(signInForm(config.services, done, (text) => page.warn(text)));
   document.querySelector<HTMLInputElement>("#name")?.focus();
 }

@@ -5,9 +5,11 @@ import { CallView } from "./callview";
 import { Chime } from "./chime";
 import type { Config } from "./config";
 import { el } from "./dom";
+import { type Claimed, Identity } from "./identity";
 import type { Message, Waiting } from "./line";
 import { LineView } from "./lineview";
 import type { Page } from "./page";
+import { Refusal, type Verified } from "./proofs";
 import { Signalling } from "./signalling";
 import { say } from "./text";
 
@@ -20,11 +22,13 @@ interface Active {
   call: Call;
   view: CallView;
   limit: number;
+  claimed: Claimed | null; // null where nobody is verified
 }
 
 export class Session {
   private readonly signalling: Signalling;
   private readonly lineView: LineView;
+  private readonly identity: Identity | null;
   private readonly chime = new Chime();
   private readonly timer: number;
   private readonly leaveButton: HTMLButtonElement;
@@ -43,6 +47,8 @@ export class Session {
   ) {
     this.lineView = new LineView(config.services, (entry) => void this.take(entry));
     this.signalling = new Signalling(config, name, services);
+    this.identity = config.identity && new Identity(config.identity, name, services);
+    void this.identity?.prepare().catch(() => page.warn(say("no-token")));
     this.signalling.onLine = () => this.draw();
     this.signalling.onLink = () => this.draw();
     this.signalling.onMessage = (kiosk, message) => void this.hear(kiosk, message);
@@ -107,7 +113,8 @@ export class Session {
       warn: (text) => this.page.warn(text),
     });
     const limit = window.setTimeout(() => this.end("no-answer", true), CONNECT_MS);
-    this.active = { entry, call, view, limit };
+    const active: Active = { entry, call, view, limit, claimed: null };
+    this.active = active;
     this.view = view;
     this.leaveButton.hidden = true; // first the call is ended, then the shift
     this.page.show(view.root);
@@ -122,7 +129,20 @@ export class Session {
     };
     call.onInterrupted = (interrupted) => view.setState(interrupted ? "interrupted" : "talking");
     call.onBroken = (reason) => this.end(reason, true);
-    this.signalling.claim(entry);
+    await this.claim(active);
+  }
+
+  /** Asks the kiosk for the call, with the proof of who asks. */
+  private async claim(active: Active): Promise<void> {
+    const { entry } = active;
+    try {
+      active.claimed = (await this.identity?.claim(entry, this.signalling.agent)) ?? null;
+    } catch {
+      this.page.warn(say("no-token"));
+      if (this.active === active) this.end("failed", true);
+      return;
+    }
+    if (this.active === active) this.signalling.claim(entry, active.claimed);
   }
 
   /** Takes what the kiosk says over the broker about the call under way. */
@@ -134,30 +154,56 @@ export class Session {
       await this.answer(active, message);
     } else if (message.type === "refused") {
       this.drop(null);
-      const name = String(message.taken_by ?? "");
       this.showLine();
-      this.page.warn(message.reason === "taken" && name ? say("taken", { name }) : say("gone"));
+      this.page.warn(refusal(message));
     } else if (message.type === "bye") {
       this.end(String(message.reason), false);
+      if (message.reason === "not-verified") this.page.warn(say(`refused-${message.fault}`));
     }
   }
 
   private async answer(active: Active, message: Message): Promise<void> {
     if (!active.view.connected) active.view.setState("connecting");
     try {
+      const verified = await this.verify(active, message);
+      if (this.active !== active) return;
       const sdp = await active.call.answer(String(message.sdp));
       if (sdp === null || this.active !== active) return;
-      this.signalling.tell(active.entry, { type: "answer", leg: message.leg, sdp });
-    } catch {
-      if (this.active === active) this.end("failed", true);
+      const proof = await this.prove(active, verified, message.leg, sdp);
+      if (this.active !== active) return;
+      this.signalling.tell(active.entry, { type: "answer", leg: message.leg, sdp, ...proof });
+    } catch (error) {
+      if (this.active !== active) return;
+      if (!(error instanceof Refusal)) return this.end("failed", true);
+      this.end("not-verified", true, error.fault);
+      this.page.warn(say(`kiosk-refused-${error.fault}`));
     }
   }
 
+  /** Checks, before anything of the offer is used, that it is this kiosk's. */
+  private async verify(active: Active, message: Message): Promise<Verified | null> {
+    if (this.identity === null) return null;
+    if (active.claimed === null) throw new Refusal("mismatch"); // an offer before the claim
+    const verified = await this.identity.verify(active.claimed, message);
+    if (this.active === active) active.view.certified(verified);
+    return verified;
+  }
+
+  private async prove(
+    active: Active,
+    verified: Verified | null,
+    leg: unknown,
+    sdp: string,
+  ): Promise<{ proof?: string }> {
+    if (this.identity === null || active.claimed === null || verified === null) return {};
+    return this.identity.answer(active.claimed, verified, leg, sdp);
+  }
+
   /** Ends the call on this side; `tell` the kiosk when it does not know yet. */
-  private end(reason: string, tell: boolean): void {
+  private end(reason: string, tell: boolean, fault?: string): void {
     const active = this.active;
     if (active === null) return;
-    if (tell) this.signalling.tell(active.entry, { type: "bye", reason });
+    if (tell) this.signalling.tell(active.entry, { type: "bye", reason, fault });
     this.drop(tell ? reason : null);
     active.view.ended(tell || reason !== "hang-up" ? reason : "resident", () => this.showLine());
     this.draw();
@@ -170,4 +216,11 @@ export class Session {
     this.active.view.stop();
     this.active = null;
   }
+}
+
+/** Why a claim came to nothing, in words. */
+function refusal(message: Message): string {
+  const name = String(message.taken_by ?? "");
+  if (message.reason === "not-verified") return say(`refused-${message.fault}`);
+  return message.reason === "taken" && name ? say("taken", { name }) : say("gone");
 }

@@ -44,9 +44,11 @@ export class Signalling {
     }, PRESENCE_EVERY_MS);
   }
 
-  claim(entry: Waiting): void {
+  claim(entry: Waiting, signed: { token: string; proof: string } | null): void {
     const topic = `${ROOT}/s/${entry.service}/claim/${entry.kiosk}`;
-    this.send(topic, { type: "claim", call: entry.call, agent: this.agent, name: this.name });
+    const message = { type: "claim", call: entry.call, agent: this.agent, name: this.name };
+    const proofs = signed === null ? {} : { token: signed.token, proof: signed.proof };
+    this.send(topic, { ...message, ...proofs });
   }
 
   /** Tells the kiosk something about the call that was claimed with `entry`. */
@@ -67,6 +69,7 @@ export class Signalling {
   private options(config: Config): IClientOptions {
     const options: IClientOptions = {
       protocolVersion: 5,
+      clientId: this.agent, // the broker's rules go by it
       clean: true,
       keepalive: 15,
       reconnectPeriod: 1000,

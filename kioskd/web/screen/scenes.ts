@@ -3,6 +3,7 @@
 import { el } from "../common/dom";
 import { icon } from "./icons";
 import { button, emblem, timer, when } from "./parts";
+import { vouched } from "./talking";
 import type { Say, ServiceView, View } from "./view";
 
 export function choosing(view: View, say: Say): Node[] {
@@ -71,6 +72,7 @@ export function waiting(view: View, say: Say): Node[] {
     calling(),
     el("p", { class: "place", "data-testid": "place" }, place),
     el("p", { class: "large" }, say("waited"), " ", timer("waited")),
+    ...refused(view, say),
     view.online
       ? el("p", { "data-key": "hint" }, say("camera-later"))
       : el("p", { class: "notice large", "data-key": "cut" }, say("not-online")),
@@ -78,10 +80,18 @@ export function waiting(view: View, say: Say): Node[] {
   ];
 }
 
+function refused(view: View, say: Say): Node[] {
+  if (view.refused === null) return [];
+  const words = say(`refused-${view.refused}`);
+  const at = { "data-key": "refused", "data-testid": "refused" };
+  return [el("p", { class: "notice large", ...at }, words)];
+}
+
 export function connecting(view: View, say: Say): Node[] {
   return [
     el("h1", {}, say("connecting-title", { agent: view.agent ?? say("an-agent") })),
     calling(),
+    el("p", { class: "large vouched" }, vouched(view, say)),
     el("p", { class: "large" }, say("connecting-text")),
     hangUp(say),
   ];

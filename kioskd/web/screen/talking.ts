@@ -34,6 +34,7 @@ export function talking(view: View, say: Say): Node[] {
           "div",
           { class: "caption", "data-key": "caption" },
           el("span", { "data-testid": "agent-name" }, view.agent ?? say("an-agent")),
+          el("span", { class: "vouched", "data-testid": "agent-vouched" }, vouched(view, say)),
           meter("agent", say("agent-level")),
           timer("call"),
         ),
@@ -43,6 +44,12 @@ export function talking(view: View, say: Say): Node[] {
     ),
     el("div", { class: "side" }, own(view, say), controls(view, say)),
   ];
+}
+
+/** Who vouches for the agent, in words. */
+export function vouched(view: View, say: Say): string {
+  if (view.organisation === null) return say("agent-unverified");
+  return say("agent-verified", { organisation: view.organisation });
 }
 
 function own(view: View, say: Say): HTMLElement {

@@ -54,6 +54,8 @@ export interface View {
   place: number | null;
   waited_s: number;
   agent: string | null;
+  organisation: string | null;
+  refused: string | null;
   agent_media: { audio: boolean; video: boolean };
   call_s: number;
   line: "good" | "poor" | "lost";

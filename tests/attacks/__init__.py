@@ -1,0 +1,1 @@
+"""A hostile broker, hostile agents: what each tries, and what gets through."""
