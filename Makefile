@@ -17,8 +17,10 @@ PYTEST_ARGS ?=
 FAULTS_ARGS ?=
 SOAK_CALLS ?=
 SOAK_SCANS ?=
+SECONDS ?= 60
+SEED ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score exposure soak bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score exposure soak fuzz bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,6 +70,9 @@ exposure: ## How far systemd thinks that each of our units is confined (goal: 2.
 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
+
+fuzz: ## Feed the kiosk with broken messages and documents (SECONDS=60, SEED= to repeat)
+	@SECONDS_='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
 
 bench: ## Measure a visit, what a worker process costs, and the loop's lag while devices are frozen
 	$(BIN)/python -m bench.visit

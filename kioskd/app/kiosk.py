@@ -49,7 +49,7 @@ from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
-from kioskd.visit.state import Media, Visit, deadline, sensors_allowed
+from kioskd.visit.state import HiddenPart, Media, Visit, deadline, sensors_allowed
 from kioskd.visit.words import EndReason, Scene
 
 log = structlog.get_logger(__name__)
@@ -257,6 +257,10 @@ class Kiosk:
                 self.post(ev.Speak(language))
             case screen.RemovePage(page=page):
                 self.post(ev.ScanRemove(page))
+            case screen.HidePart(page=page, area=area):
+                self.post(ev.ScanHide(HiddenPart(page, area.x, area.y, area.width, area.height)))
+            case screen.ShowPage(page=page):
+                self.post(ev.ScanShow(page))
             case screen.SetMedia(audio=audio, video=video):
                 self.post(ev.OwnMedia(Media(audio, video)))
             case screen.SetVolume(volume=volume):
@@ -277,13 +281,13 @@ class Kiosk:
         self.post(ev.Choose(service_id, new_id(), is_open))
 
     def page_picture(self, document: str, number: int) -> bytes | None:
-        """Return the JPEG of a page that the screen may show now."""
+        """Return the JPEG of a page that the screen may show now. For a thread: it may draw."""
+        visit = self.visit
         match document:
-            case "scan":
-                kept = self.visit.scan.pages if self.visit.scan else ()
-                return self._scanning.page(number) if number in kept else None
-            case "print":
-                return self._printing.page(number) if self.visit.print else None
+            case "scan" if visit.scan is not None and number in visit.scan.pages:
+                return self._scanning.page(number, visit.scan.hidden)
+            case "print" if visit.print is not None:
+                return self._printing.page(number)
         return None
 
     # -- what the visit wants ------------------------------------------------------
@@ -324,8 +328,8 @@ class Kiosk:
                 self._tasks.start("scan", self._scanning.scan(settings, first_page))
             case do.StopScan():
                 self._tasks.cancel("scan", "send")
-            case do.SendScan(request, pages):
-                self._tasks.start("send", self._send(request, pages))
+            case do.SendScan() as wanted:
+                self._tasks.start("send", self._send(wanted))
             case do.Vet(document):
                 source = self._transfers.take(document)
                 self._tasks.start("print", self._printing.vet(document, source))
@@ -376,11 +380,11 @@ class Kiosk:
         self.line.tell(self.visit.service, agent, Bye(call=call, reason=reason))
         self._tasks.cancel("leg", "answer")
 
-    async def _send(self, request: str, pages: tuple[int, ...]) -> None:
+    async def _send(self, wanted: do.SendScan) -> None:
         try:
-            document = await self._scanning.assemble(pages)
+            document = await self._scanning.assemble(wanted.pages, wanted.hidden)
             await self._audit.consent_written()
-            await self._transfers.send(request, document, len(pages))
+            await self._transfers.send(wanted.request, document, len(wanted.pages))
         except DocumentError as error:
             log.warning("scan.not_sent", fault=error.fault, detail=error.detail)
             self.post(ev.ScanDelivered(error.fault))

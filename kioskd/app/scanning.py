@@ -12,12 +12,14 @@ import structlog
 
 from kioskd.app.devices import Devices
 from kioskd.documents.assembly import assemble
+from kioskd.documents.blackening import blacken
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceError, DocumentError, DocumentFault, Reason
 from kioskd.hal.scanner import ScanProgress, ScanSettings
 from kioskd.runtime.tasks import TaskOwner
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
+from kioskd.visit.state import HiddenPart
 from kioskd.visit.words import ScanStage
 
 log = structlog.get_logger(__name__)
@@ -47,14 +49,18 @@ class Scanning:
         self._listening = False
         self._tasks = TaskOwner("scanning")
 
-    def page(self, number: int) -> bytes | None:
-        """Return a page's JPEG, or None when there is no such page."""
+    def page(self, number: int, hidden: tuple[HiddenPart, ...] = ()) -> bytes | None:
+        """Return a page's JPEG as it would be sent, or None when there is no such page.
+
+        Takes a fifth of a second where something is hidden: call it from a thread.
+        """
         path = self._pages.get(number)
         if path is None:
             return None
         try:
-            return path.read_bytes()
-        except OSError:
+            seen = _visible(path, number, hidden)
+            return seen if isinstance(seen, bytes) else seen.read_bytes()
+        except (OSError, DocumentError):
             return None
 
     def forget(self) -> None:
@@ -132,10 +138,18 @@ class Scanning:
     def _moved(self, progress: ScanProgress) -> None:
         self._post(ev.ScanMoved(progress.done, warming_up=progress.warming_up))
 
-    async def assemble(self, numbers: tuple[int, ...]) -> bytes:
-        """Return one PDF of these pages. Raises DocumentError when one is gone."""
+    async def assemble(self, numbers: tuple[int, ...], hidden: tuple[HiddenPart, ...]) -> bytes:
+        """Return one PDF of these pages, black where hidden. Raises DocumentError."""
         try:
-            paths = [self._pages[number] for number in numbers]
-            return await asyncio.to_thread(assemble, paths)
+            paths = [(number, self._pages[number]) for number in numbers]
+            return await asyncio.to_thread(
+                lambda: assemble([_visible(path, number, hidden) for number, path in paths])
+            )
         except (KeyError, OSError) as error:
             raise DocumentError(DocumentFault.BROKEN, f"a page is gone: {error}") from error
+
+
+def _visible(path: Path, number: int, hidden: tuple[HiddenPart, ...]) -> Path | bytes:
+    """Return what is to be seen of a page: the file itself where nothing is hidden."""
+    parts = [(one.x, one.y, one.width, one.height) for one in hidden if one.page == number]
+    return blacken(path, parts) if parts else path

@@ -16,7 +16,7 @@ from kioskd.screen.messages import (
     View,
 )
 from kioskd.services import Service
-from kioskd.visit.state import Print, Scan, Visit
+from kioskd.visit.state import HiddenPart, Print, Scan, Visit
 from kioskd.visit.words import EndReason, PrintStage, Scene
 
 
@@ -85,11 +85,17 @@ def _scan(scan: Scan, around: Surroundings) -> ScanView:
     return ScanView(
         stage=scan.stage,
         requested_by_agent=scan.by_agent,
-        pages=[PagePicture(number=n, url=f"pages/scan/{n}.jpg") for n in scan.pages],
+        pages=[_page(number, scan.hidden) for number in scan.pages],
         done=scan.done,
         reason=scan.reason,
         button=around.scan_button and scan.stage.awaits_press,
     )
+
+
+def _page(number: int, hidden: tuple[HiddenPart, ...]) -> PagePicture:
+    parts = sum(part.page == number for part in hidden)
+    # The address names what is hidden: the page shows the picture anew when that changes.
+    return PagePicture(number=number, url=f"pages/scan/{number}.jpg?{parts}", hidden=parts)
 
 
 def _print(job: Print) -> PrintView:

@@ -10,14 +10,14 @@ from typing import BinaryIO
 from kioskd.errors import DocumentError, DocumentFault
 
 
-def assemble(pages: Sequence[Path], title: str = "") -> bytes:
-    """Return one PDF of these JPEG files; as `assemble_into`."""
+def assemble(pages: Sequence[Path | bytes], title: str = "") -> bytes:
+    """Return one PDF of these JPEG files, or what they hold; as `assemble_into`."""
     file = io.BytesIO()
     assemble_into(file, pages, title)
     return file.getvalue()
 
 
-def assemble_into(file: BinaryIO, pages: Sequence[Path], title: str = "") -> None:
+def assemble_into(file: BinaryIO, pages: Sequence[Path | bytes], title: str = "") -> None:
     """Write one PDF of these JPEG files, each on an A4 page, upright or across.
 
     The JPEG data are copied as they are. A picture has its true size, from its dpi, and

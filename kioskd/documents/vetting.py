@@ -123,9 +123,10 @@ class Vetter:
             raise DocumentError(DocumentFault.TOO_LARGE, str(error)) from error
 
     def _told(self, event: Json) -> None:
-        if event.get("network") and not self._warned:
+        missing = [what for what in ("network", "system_calls") if event.get(what)]
+        if missing and not self._warned:
             self._warned = True
-            log.warning("vetting.network_not_cut_off")
+            log.warning("vetting.not_confined", still_has=missing)
 
 
 def _collect(target: Path, count: Json) -> VettedDocument:

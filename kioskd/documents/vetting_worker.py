@@ -6,7 +6,6 @@ network, and serves one document.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import math
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kioskd.documents.assembly import assemble_into
+from kioskd.documents.confinement import leave_network, limit, limit_system_calls
 from kioskd.documents.spool import create_private
 from kioskd.errors import DocumentError, DocumentFault
 
@@ -36,8 +36,6 @@ PICTURES_LIMIT: Final = 192 * 1024 * 1024
 _MEMORY_LIMIT: Final = 1536 * 1024 * 1024
 _CPU_LIMIT_S: Final = 60
 _FILES_LIMIT: Final = 32
-_CLONE_NEWUSER: Final = 0x10000000  # linux/sched.h
-_CLONE_NEWNET: Final = 0x40000000
 _NEAR: Final = 1024
 """Bytes at a file's start and end in which the marks of a PDF are looked for."""
 
@@ -55,15 +53,16 @@ class VettingWorker:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        context.event({"network": not _leave_network()})
-        _limit(resource.RLIMIT_AS, _MEMORY_LIMIT)
-        _limit(resource.RLIMIT_CPU, _CPU_LIMIT_S)
-        _limit(resource.RLIMIT_FSIZE, PICTURES_LIMIT + (1 << 20))
-        _limit(resource.RLIMIT_CORE, 0)
-        _limit(resource.RLIMIT_NOFILE, _FILES_LIMIT)
+        without_network = leave_network()
+        limit(resource.RLIMIT_AS, _MEMORY_LIMIT)
+        limit(resource.RLIMIT_CPU, _CPU_LIMIT_S)
+        limit(resource.RLIMIT_FSIZE, PICTURES_LIMIT + (1 << 20))
+        limit(resource.RLIMIT_CORE, 0)
+        limit(resource.RLIMIT_NOFILE, _FILES_LIMIT)
         import pypdfium2
 
         self._pdfium = pypdfium2
+        context.event({"network": not without_network, "system_calls": not limit_system_calls()})
 
     def ready(self) -> None:
         """Do nothing: answers once the process is up and confined."""
@@ -171,17 +170,3 @@ def _faults(broken: type[Exception]) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DocumentError(DocumentFault.NO_SPACE, str(error)) from error
         raise
-
-
-def _limit(what: int, value: int) -> None:
-    hard = resource.getrlimit(what)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(what, (value, value))
-
-
-def _leave_network() -> bool:
-    """Move this process into an empty network namespace; False where that is not allowed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    # With a user namespace of its own an ordinary user may do it, and root loses its powers.
-    attempts = (_CLONE_NEWUSER | _CLONE_NEWNET, _CLONE_NEWNET)
-    return any(libc.unshare(flags) == 0 for flags in attempts)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SAMPLE_EVERY_S: Final = 0.05
-WINDOW_S: Final = 60.0
+SAMPLE_EVERY_S: Final = 0.02
+WINDOW_S: Final = 20.0
 M_ARENA_MAX: Final = -8  # malloc.h
 _PROC: Final = Path("/proc/self")
 

@@ -56,10 +56,11 @@ class ServiceView(_Model):
 
 
 class PagePicture(_Model):
-    """A page to look at."""
+    """A page to look at; `hidden` is how many parts of it the resident has hidden."""
 
     number: int
     url: str
+    hidden: int = 0
 
 
 class ScanView(_Model):
@@ -174,6 +175,33 @@ class RemovePage(_Model):
     page: int
 
 
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Area(_Model):
+    """A part of a page: fractions of its width and height, from its upper left corner."""
+
+    x: Fraction
+    y: Fraction
+    width: Fraction
+    height: Fraction
+
+
+class HidePart(_Model):
+    """The resident hides a part of a page of the scan."""
+
+    action: Literal["scan-hide"]
+    page: int
+    area: Area
+
+
+class ShowPage(_Model):
+    """The resident hides nothing of a page of the scan any more."""
+
+    action: Literal["scan-show"]
+    page: int
+
+
 class SetMedia(_Model):
     """The resident switches the own microphone or camera on or off."""
 
@@ -189,7 +217,7 @@ class SetVolume(_Model):
     volume: Annotated[float, Field(ge=0, le=1)]
 
 
-Action = Choose | Plain | SetLanguage | RemovePage | SetMedia | SetVolume
+Action = Choose | Plain | SetLanguage | RemovePage | HidePart | ShowPage | SetMedia | SetVolume
 _ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
 
 

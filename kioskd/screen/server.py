@@ -230,7 +230,7 @@ class ScreenServer:
         number = request.match_info["number"]
         if len(number) > PAGE_DIGITS:
             raise web.HTTPNotFound
-        data = self._page_picture(document, int(number))
+        data = await asyncio.to_thread(self._page_picture, document, int(number))
         if data is None:
             raise web.HTTPNotFound
         return web.Response(body=data, content_type="image/jpeg")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kioskd.hal.scanner import ScanSettings
+from kioskd.visit.state import HiddenPart
 from kioskd.visit.words import EndReason
 
 
@@ -78,10 +79,11 @@ class StopScan:
 
 @dataclass(frozen=True, slots=True)
 class SendScan:
-    """Send these pages, as one document, to the agent."""
+    """Send these pages, as one document, to the agent; what is hidden is black in it."""
 
     request: str
     pages: tuple[int, ...]
+    hidden: tuple[HiddenPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

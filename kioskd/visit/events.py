@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.printer import JobStatus
 from kioskd.hal.scanner import ScanSettings
-from kioskd.visit.state import Media
+from kioskd.visit.state import HiddenPart, Media
 from kioskd.visit.words import EndReason, LineQuality
 
 
@@ -118,6 +118,20 @@ class ScanWithdrawn:
 @dataclass(frozen=True, slots=True)
 class ScanRemove:
     """The resident leaves a page out."""
+
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScanHide:
+    """The resident hides a part of a page."""
+
+    part: HiddenPart
+
+
+@dataclass(frozen=True, slots=True)
+class ScanShow:
+    """The resident hides nothing of a page any more."""
 
     page: int
 
@@ -248,6 +262,8 @@ Event = (
     | ScanDecline
     | ScanWithdrawn
     | ScanRemove
+    | ScanHide
+    | ScanShow
     | ScanSend
     | ScanClose
     | ScanMoved

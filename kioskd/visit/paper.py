@@ -10,7 +10,7 @@ from kioskd.visit import effects as do
 from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
-from kioskd.visit.state import HELD_LIMIT_S, Print, Scan, Visit
+from kioskd.visit.state import HELD_LIMIT_S, HIDDEN_LIMIT, Print, Scan, Visit
 from kioskd.visit.words import PrintStage, ScanStage
 
 Step = tuple[Visit, list[Effect]]
@@ -44,9 +44,16 @@ def _on_resident_scan(visit: Visit, scan: Scan, event: Event) -> Step | None:
         case ev.ScanRemove(page), ScanStage.PREVIEW:
             kept = tuple(number for number in scan.pages if number != page)
             return _scan(visit, replace(scan, pages=kept))
+        case ev.ScanHide(part), ScanStage.PREVIEW if part.page in scan.pages:
+            if len(scan.hidden) >= HIDDEN_LIMIT:
+                return None
+            return _scan(visit, replace(scan, hidden=(*scan.hidden, part)))
+        case ev.ScanShow(page), ScanStage.PREVIEW:
+            hidden = tuple(part for part in scan.hidden if part.page != page)
+            return _scan(visit, replace(scan, hidden=hidden))
         case ev.ScanSend(), ScanStage.PREVIEW if scan.pages:
             sending = replace(scan, stage=ScanStage.SENDING, done=0.0)
-            return _scan(visit, sending, do.SendScan(scan.request, scan.pages))
+            return _scan(visit, sending, do.SendScan(scan.request, scan.pages, scan.hidden))
     return None
 
 

@@ -9,6 +9,23 @@ from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.scanner import ScanSettings
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
+HIDDEN_LIMIT: Final = 100
+"""Parts of a scan that can be hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenPart:
+    """A part of a page that nobody but the resident sees.
+
+    Left, top, width and height are fractions of the page as the scanner gave it, from 0 to 1.
+    """
+
+    page: int
+    x: float
+    y: float
+    width: float
+    height: float
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
@@ -22,6 +39,7 @@ class Scan:
     last_page: int = 0
     done: float = 0.0
     reason: Reason | DocumentFault | None = None
+    hidden: tuple[HiddenPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

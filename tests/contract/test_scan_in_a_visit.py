@@ -110,7 +110,7 @@ async def test_a_jam_at_page_three_and_the_rest_is_sent_too(tmp_path: Path, spoo
         assert (talk.scan.stage, talk.scan.reason) == (ScanStage.PREVIEW, None)
         talk.post(ev.ScanSend())
         assert talk.sent == (1, 2, 3, 4)
-        assert (await talk.scanning.assemble(talk.sent)).startswith(b"%PDF")
+        assert (await talk.scanning.assemble(talk.sent, ())).startswith(b"%PDF")
 
 
 async def test_an_open_cover_then_the_paper(tmp_path: Path, spool: Spool) -> None:

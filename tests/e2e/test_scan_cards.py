@@ -64,6 +64,17 @@ class Cards:
         await self.page.screenshot(path=stage.ARTEFACTS / f"{name}.png")
         return await panel.inner_text()
 
+    async def hide_a_part(self) -> None:
+        """Show the last page of a preview large; nothing of it is cut off."""
+        await self.page.locator("[data-testid^=scan-hide-]").last.click()
+        picture = self.page.get_by_test_id("hide-sheet").locator("img")
+        await expect(picture).not_to_have_js_property("naturalWidth", 0)
+        assert not await self.page.get_by_test_id("scan-panel").evaluate(OVERFLOWS)
+        name = f"{self.size}-scan-hide-{self.language}"
+        await self.page.screenshot(path=stage.ARTEFACTS / f"{name}.png")
+        await self.page.get_by_test_id("hide-done").click()
+        await expect(self.page.get_by_test_id("hide-sheet")).to_have_count(0)
+
     def _view(self, scan: ScanView | None) -> View:
         return View(
             scene=Scene.TALKING,
@@ -115,6 +126,7 @@ async def test_every_card_fits_and_says_what_to_do(cards: Cards) -> None:
                 assert "reception" not in words
         for pages in (0, 1, 3, 50):
             await cards.show(ScanStage.PREVIEW, pages=pages)
+        await cards.hide_a_part()
 
 
 async def test_after_a_jam_to_go_on_is_the_large_button(cards: Cards) -> None:

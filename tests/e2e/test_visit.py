@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pikepdf
 import psutil
 import pytest
+from PIL import Image
 from playwright.async_api import Page, expect
 
 from kioskd.control import client
@@ -17,6 +21,9 @@ from kioskd.hal.device import DeviceState
 from tests.e2e import stage
 from tests.e2e.conftest import LONG_MS, Scenery, in_call, moving_counters, sign_in
 from tests.e2e.sound import heard_at_speaker, heard_in_page, play_into_microphone
+
+HIDDEN = (0.2, 0.3, 0.7, 0.4)
+"""What the resident hides of the page: left, top, right, bottom as fractions."""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -65,6 +72,7 @@ async def scan(screen: Page, agent: Page) -> None:
     await expect(screen.get_by_test_id("scan-page")).to_have_count(1)
     await screen.screenshot(path=stage.ARTEFACTS / "screen-scan.png")
     await expect(agent.get_by_test_id("received-document")).to_have_count(0)  # not sent yet
+    await hide(screen)
     await screen.get_by_test_id("scan-send").click()
     received = agent.get_by_test_id("received-document")
     await expect(received).to_have_attribute("data-pages", "1", timeout=LONG_MS)
@@ -74,10 +82,43 @@ async def scan(screen: Page, agent: Page) -> None:
     with pikepdf.open(path) as document:
         assert len(document.pages) == 1
         width, height = (float(side) for side in document.pages[0].mediabox[2:])
+        (picture,) = document.pages[0].get_images().values()
+        seen = np.asarray(Image.open(io.BytesIO(picture.read_raw_bytes())).convert("L"))
+    left, top, right, bottom = HIDDEN
+    rows = slice(round(top * seen.shape[0]), round(bottom * seen.shape[0]))
+    columns = slice(round(left * seen.shape[1]), round(right * seen.shape[1]))
+    assert seen[rows, columns].max() < 3, "what was hidden is seen"
+    assert seen.mean() > 30, "more is hidden than was asked for"
     assert width == pytest.approx(595, rel=0.02)  # A4 in points
     assert height == pytest.approx(842, rel=0.02)
     await agent.screenshot(path=stage.ARTEFACTS / "agent-scan.png")
     await screen.get_by_test_id("scan-close").click()
+
+
+async def hide(screen: Page) -> None:
+    """Draw over a part of the page, twice; the first time it is shown again."""
+    await screen.get_by_test_id("scan-hide-1").click()
+    sheet = screen.get_by_test_id("hide-sheet")
+    nothing = screen.get_by_test_id("hide-nothing")
+    await expect(nothing).to_be_disabled()
+    for again in (True, False):
+        box = await sheet.bounding_box()
+        assert box is not None
+        left, top, right, bottom = HIDDEN
+        await screen.mouse.move(box["x"] + left * box["width"], box["y"] + top * box["height"])
+        await screen.mouse.down()
+        end = box["x"] + right * box["width"], box["y"] + bottom * box["height"]
+        await screen.mouse.move(*end, steps=5)
+        await screen.mouse.up()
+        await expect(nothing).to_be_enabled()
+        await expect(sheet.locator("img")).to_have_attribute("data-shown", re.compile(r"\?1$"))
+        if again:
+            await nothing.click()
+            await expect(nothing).to_be_disabled()
+    await expect(sheet.locator("img")).to_have_js_property("complete", True)
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-hide.png")
+    await screen.get_by_test_id("hide-done").click()
+    await screen.screenshot(path=stage.ARTEFACTS / "screen-hidden.png")
 
 
 async def print_document(screen: Page, agent: Page, demo: stage.Demo, folder: Path) -> None:

@@ -138,7 +138,7 @@ FAULTS: Final = [
     Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),
     Fault("spool full at the second page",   v.scan_page,     h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.PREVIEW, Reason.DISK_FULL, pages=1), h.empty_spool, then=h.both(v.scan_again, v.send_pages), root=True),
     Fault("spool full at a document",        v.talking,       h.both(h.fill_spool, v.send_document, v.refused_for_space), see.NOT_TOUCHED, h.empty_spool, then=v.print_again, root=True),
-    Fault("a page cannot be kept",          v.asked_to_scan, h.both(no_writes, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.IO_ERROR, Reason.DISK_FULL), writes_again, then=v.scan_again),
+    Fault("a page cannot be kept",          h.both(v.fresh, v.asked_to_scan), h.both(no_writes, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.IO_ERROR, Reason.DISK_FULL), writes_again, then=v.scan_again),
     Fault("names are not resolved",          v.talking, h.names_gone,             see.lasting(see.OFFLINE, 5), h.names_back, root=True),
     # ---- the clock
     Fault("clock an hour ahead",             v.talking, h.clock(3600),  see.NOT_TOUCHED, h.clock(0), then=v.new_call),

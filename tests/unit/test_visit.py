@@ -16,7 +16,15 @@ from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
-from kioskd.visit.state import HELD_LIMIT_S, Media, Visit, deadline, may_receive, sensors_allowed
+from kioskd.visit.state import (
+    HELD_LIMIT_S,
+    HiddenPart,
+    Media,
+    Visit,
+    deadline,
+    may_receive,
+    sensors_allowed,
+)
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 CALLS = st.sampled_from(["call-1", "call-2", "call-3"])
@@ -27,6 +35,8 @@ FAULTS = st.sampled_from([DocumentFault.BROKEN, DocumentFault.TIMEOUT])
 JOBS = st.builds(
     JobStatus, st.sampled_from(JobState), st.frozensets(REASONS, max_size=1), st.integers(0, 3)
 )
+
+PARTS = st.builds(HiddenPart, st.integers(1, 3), *[st.floats(0, 1)] * 4)
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(ev.Tick),
@@ -45,6 +55,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(ev.ScanDecline),
     st.builds(ev.ScanWithdrawn, st.just("r")),
     st.builds(ev.ScanRemove, st.integers(1, 3)),
+    st.builds(ev.ScanHide, PARTS),
+    st.builds(ev.ScanShow, st.integers(1, 3)),
     st.builds(ev.ScanSend),
     st.builds(ev.ScanClose),
     st.builds(ev.ScanMoved, st.floats(0, 1)),
@@ -76,6 +88,8 @@ class World:
     printing: str | None = None
     wiping: bool = False
     pressed: list[type] = field(default_factory=list)
+    hidden: list[HiddenPart] = field(default_factory=list)
+    """What the resident has hidden of the pages that lie before them."""
 
     def carry(self, effect: Effect) -> None:
         match effect:
@@ -96,9 +110,10 @@ class World:
             case do.StartScan():
                 assert ev.ScanStart in self.pressed[-1:], "a scan nobody agreed to"
                 self.scanning = True
-            case do.SendScan(_, pages):
+            case do.SendScan(_, pages, hidden):
                 assert ev.ScanSend in self.pressed[-1:], "sent without a press on Send"
                 assert pages
+                assert list(hidden) == self.hidden, "seen by the agent though it was hidden"
                 self.sending = True
             case do.StartPrint(document):
                 assert ev.PrintAccept in self.pressed[-1:], "printed without consent"
@@ -111,6 +126,18 @@ class World:
                 self.wiping = True
             case _:
                 pass
+
+    def note_hidden(self, visit: Visit, event: Event) -> None:
+        """Keep what a resident who presses now expects to be hidden."""
+        scan = visit.scan
+        if scan is None or isinstance(event, ev.ScanAsked):
+            self.hidden = []
+        elif scan.stage is ScanStage.PREVIEW:
+            match event:
+                case ev.ScanHide(part) if part.page in scan.pages:
+                    self.hidden.append(part)
+                case ev.ScanShow(page):
+                    self.hidden = [part for part in self.hidden if part.page != page]
 
     def check(self, visit: Visit) -> None:
         assert self.sensors == sensors_allowed(visit)
@@ -131,6 +158,7 @@ def run(events: list[Event]) -> tuple[Visit, World]:
     for event in events:
         now += 1.0
         world.pressed.append(type(event))
+        world.note_hidden(visit, event)
         visit, wanted = step(visit, event, now)
         for effect in wanted:
             world.carry(effect)

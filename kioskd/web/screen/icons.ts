@@ -31,6 +31,7 @@ const PATHS: Record<string, string> = {
   printer: "M7 8V3.5h10V8M7 17H4V8h16v9h-3M7 13.5h10v7H7ZM16.5 10.8h.5",
   send: "M3.5 12 21 4l-5 16-4.5-6.5ZM21 4l-9.5 9.5",
   plus: "M12 5v14M5 12h14",
+  hide: `${SHEET}M8.5 12h7v3h-7Z`,
   cross: "m6 6 12 12M18 6 6 18",
   check: "m4.5 12.5 5 5 10-11",
   warning: "M12 4 2.5 20h19Zm0 5.5v5m0 2.7v.3",

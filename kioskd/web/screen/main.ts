@@ -7,7 +7,8 @@ import { Keys } from "./keys";
 import { drawLevels } from "./levels";
 import { morph } from "./morph";
 import { inkOn } from "./ink";
-import { turnPages } from "./paper";
+import { watchStrokes } from "./hide";
+import { change, isOwn } from "./paper";
 import { LEVELS, Pictures } from "./pictures";
 import * as scenes from "./scenes";
 import { talking } from "./talking";
@@ -150,7 +151,10 @@ function finish(): void {
   }
   for (const image of main.querySelectorAll<HTMLImageElement>("img[data-src]")) {
     // Page 1 of this visit must never come from a cache that holds page 1 of the last.
-    if (!image.hasAttribute("src")) image.src = `${image.dataset.src}?${++fetched}`;
+    const address = image.dataset.src ?? "";
+    if (image.dataset.shown === address) continue;
+    image.dataset.shown = address;
+    image.src = `${address}${address.includes("?") ? "&" : "?"}${++fetched}`;
   }
 }
 
@@ -182,15 +186,16 @@ function pressed(event: MouseEvent): void {
   if (!stray) pressedBefore = name;
   if (target === null || stray) return;
   const action = JSON.parse(target.getAttribute("data-action") ?? "") as Action;
-  if (action.action !== "turn-pages") {
+  if (!isOwn(action)) {
     send(action);
     return;
   }
-  turnPages(action.step);
+  change(action);
   if (view !== null) draw(view);
 }
 
 document.addEventListener("click", pressed);
+watchStrokes(main, send);
 document.addEventListener("contextmenu", (event) => event.preventDefault()); // a long press
 setInterval(tick, TICK_MS);
 connect();

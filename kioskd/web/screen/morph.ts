@@ -2,7 +2,7 @@
 // element, so that a slow press is not lost when something beside it changes.
 
 /** What main.ts, levels.ts and keys.ts set by themselves. */
-const OWN = ["style", "src", "aria-valuenow", "data-focus"];
+const OWN = ["style", "src", "data-shown", "aria-valuenow", "data-focus"];
 
 /** Makes the children of `parent` like `fresh`. Children of a [data-slot] are left alone. */
 export function morph(parent: Element, fresh: Node[]): void {

@@ -1,9 +1,10 @@
 // The panel beside the pictures: a paper to send, or a document to print.
 
 import { el } from "../common/dom";
+import { hiding } from "./hide";
 import { icon } from "./icons";
 import { button, emblem, type Kind } from "./parts";
-import type { PagePicture, PlainAction, PrintView, Say, ScanView, View } from "./view";
+import type { Action, PagePicture, PlainAction, PrintView, Say, ScanView, View } from "./view";
 
 /** How many pages are shown side by side; more are reached with two large buttons. */
 const AT_ONCE = 3;
@@ -14,11 +15,23 @@ const AT_SCANNER: readonly string[] = ["paper-jam", "cover-open"];
 const INTERRUPTED: readonly string[] = [...AT_SCANNER, "io-error", "no-answer", "crashed"];
 const UNREACHABLE: readonly string[] = ["offline", "no-answer", "crashed"];
 
-/** Which pages are shown: the only state that the page keeps for itself. */
-const shown = { panel: "", count: 0, first: 0 };
+/** Which pages are shown, and which is shown large: all that the page keeps for itself. */
+const shown = { panel: "", count: 0, first: 0, hiding: null as number | null };
 
-export function turnPages(step: number): void {
-  shown.first = Math.max(0, Math.min(shown.first + step * AT_ONCE, lastWindow(shown.count)));
+type Own = Extract<Action, { action: "turn-pages" | "hide-page" }>;
+
+/** True for what concerns this page alone, and not the daemon. */
+export function isOwn(action: Action): action is Own {
+  return action.action === "turn-pages" || action.action === "hide-page";
+}
+
+export function change(action: Own): void {
+  if (action.action === "hide-page") {
+    shown.hiding = action.page;
+  } else {
+    const first = shown.first + action.step * AT_ONCE;
+    shown.first = Math.max(0, Math.min(first, lastWindow(shown.count)));
+  }
 }
 
 /** Returns the panel for what is at hand, or null. */
@@ -26,6 +39,7 @@ export function paperPanel(view: View, say: Say): HTMLElement | null {
   if (view.print !== null) return printPanel(view.print, say);
   if (view.scan !== null) return scanPanel(view.scan, say);
   shown.panel = "";
+  shown.hiding = null;
   return null;
 }
 
@@ -102,6 +116,9 @@ function scanPanel(scan: ScanView, say: Say): HTMLElement {
         row(decline("cancel")),
       );
     case "preview": {
+      const large = scan.pages.findIndex((page) => page.number === shown.hiding);
+      const page = scan.pages[large];
+      if (page !== undefined) return make("scan-hide", ...hiding(page, large + 1, say));
       const send = (label: string, kind: Kind) =>
         press(label, "scan-send", kind, "send", scan.pages.length === 0);
       if (scan.reason !== null && INTERRUPTED.includes(scan.reason) && scan.pages.length > 0) {
@@ -242,14 +259,26 @@ function sheet(testid: string, page: PagePicture, nth: number, say: Say, removab
     el("img", { "data-src": page.url, alt: say("page", { page: nth }), "data-testid": testid }),
     !removable && el("figcaption", {}, say("page", { page: nth })),
     removable &&
-      button({
-        label: say("remove"),
-        said: say("scan-remove", { page: nth }),
-        testid: `scan-remove-${page.number}`,
-        kind: "plain",
-        action: { action: "scan-remove", page: page.number },
-        icon: "cross",
-      }),
+      el(
+        "div",
+        { class: "acts", "data-key": "acts" },
+        button({
+          label: say("remove"),
+          said: say("scan-remove", { page: nth }),
+          testid: `scan-remove-${page.number}`,
+          kind: "plain",
+          action: { action: "scan-remove", page: page.number },
+          icon: "cross",
+        }),
+        button({
+          label: say("hide"),
+          said: say("scan-hide-page", { page: nth }),
+          testid: `scan-hide-${page.number}`,
+          kind: "plain",
+          action: { action: "hide-page", page: page.number },
+          icon: "hide",
+        }),
+      ),
   );
 }
 

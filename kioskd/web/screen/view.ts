@@ -13,6 +13,15 @@ export interface ServiceView {
 export interface PagePicture {
   number: number;
   url: string;
+  hidden: number;
+}
+
+/** A part of a page, in fractions of its width and height. */
+export interface Area {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
 }
 
 export interface ScanView {
@@ -64,14 +73,17 @@ export interface Key {
   key: "next" | "previous" | "press";
 }
 
-/** What a button does: an action for the daemon, or a turn of the pages shown here. */
+/** What a button does: an action for the daemon, or a change of what is shown here. */
 export type Action =
   | { action: "choose"; service: string }
   | { action: "language"; language: string }
   | { action: "scan-remove"; page: number }
+  | { action: "scan-hide"; page: number; area: Area }
+  | { action: "scan-show"; page: number }
   | { action: "media"; audio: boolean; video: boolean }
   | { action: "volume"; volume: number }
   | { action: "turn-pages"; step: -1 | 1 }
+  | { action: "hide-page"; page: number | null }
   | { action: PlainAction };
 
 export type PlainAction =

@@ -1,0 +1,116 @@
+// Hiding a part of a page: a finger drawn over it makes it black, for the agent too.
+
+import { el } from "../common/dom";
+import type { Action, Area, PagePicture, Say } from "./view";
+import { button } from "./parts";
+
+/** A finger on a line of text means the whole line: so much is added around it, of the page. */
+const MARGIN = 0.012;
+/** A touch that hardly moves is none: at least so much of the page. */
+const LEAST = 0.02;
+
+interface Stroke {
+  sheet: HTMLElement;
+  page: number;
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+let stroke: Stroke | null = null;
+
+/** One page, large, with what is done to it. */
+export function hiding(page: PagePicture, nth: number, say: Say): HTMLElement[] {
+  return [
+    el("p", { class: "large", "data-key": "how" }, say("scan-hide-how")),
+    el(
+      "div",
+      { class: "hiding", "data-testid": "hide-sheet", "data-page": String(page.number) },
+      el("img", { "data-src": page.url, alt: say("page", { page: nth }), draggable: "false" }),
+      el("div", { class: "stroke", "data-key": "stroke" }),
+    ),
+    el(
+      "div",
+      { class: "row", "data-key": "row" },
+      button({
+        label: say("scan-hide-done"),
+        testid: "hide-done",
+        kind: "go",
+        action: { action: "hide-page", page: null },
+        icon: "check",
+      }),
+      button({
+        label: say("scan-show"),
+        testid: "hide-nothing",
+        kind: "plain",
+        action: { action: "scan-show", page: page.number },
+        icon: "cross",
+        disabled: page.hidden === 0,
+      }),
+    ),
+  ];
+}
+
+/** Follows a finger, a pen or a mouse over the page; one listener for all of them. */
+export function watchStrokes(root: HTMLElement, send: (action: Action) => void): void {
+  root.addEventListener("pointerdown", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const sheet = target?.closest<HTMLElement>("[data-testid=hide-sheet]") ?? null;
+    if (sheet === null || stroke !== null) return;
+    event.preventDefault();
+    const [x, y] = place(sheet, event);
+    stroke = { sheet, page: Number(sheet.dataset.page), left: x, right: x, top: y, bottom: y };
+    draw();
+  });
+  root.addEventListener("pointermove", (event) => {
+    if (stroke === null) return;
+    const [x, y] = place(stroke.sheet, event);
+    stroke.left = Math.min(stroke.left, x);
+    stroke.right = Math.max(stroke.right, x);
+    stroke.top = Math.min(stroke.top, y);
+    stroke.bottom = Math.max(stroke.bottom, y);
+    draw();
+  });
+  window.addEventListener("pointerup", () => end(send));
+  window.addEventListener("pointercancel", () => end(() => {}));
+}
+
+function end(send: (action: Action) => void): void {
+  if (stroke === null) return;
+  const { page, left, right, top, bottom } = stroke;
+  if (Math.max(right - left, bottom - top) >= LEAST && stroke.sheet.isConnected)
+    send({ action: "scan-hide", page, area: area() });
+  stroke.sheet.querySelector<HTMLElement>(".stroke")?.style.removeProperty("display");
+  stroke = null;
+}
+
+/** Where the pointer is, as fractions of the page's width and height. */
+function place(sheet: HTMLElement, event: PointerEvent): [number, number] {
+  const box = sheet.getBoundingClientRect();
+  const within = (value: number) => Math.max(0, Math.min(1, value));
+  return [
+    within((event.clientX - box.left) / box.width),
+    within((event.clientY - box.top) / box.height),
+  ];
+}
+
+function area(): Area {
+  const { left, right, top, bottom } = stroke as Stroke;
+  const x = Math.max(0, left - MARGIN);
+  const y = Math.max(0, top - MARGIN);
+  return { x, y, width: Math.min(1, right + MARGIN) - x, height: Math.min(1, bottom + MARGIN) - y };
+}
+
+function draw(): void {
+  const { x, y, width, height } = area();
+  const mark = stroke?.sheet.querySelector<HTMLElement>(".stroke");
+  if (!mark) return;
+  Object.assign(mark.style, {
+    display: "block",
+    left: `${x * 100}%`,
+    top: `${y * 100}%`,
+    width: `${width * 100}%`,
+    height: `${height * 100}%`,
+  });
+}

@@ -1,0 +1,1 @@
+"""What others send, broken in every way that chance finds."""
