@@ -34,7 +34,7 @@ async def try_device(devices: Devices, kind: DeviceKind, spool: Spool) -> TestRe
     """Use a device once. Raises DeviceError when it cannot be used."""
     match kind:
         case DeviceKind.CAMERA:
-            return await _camera(devices)
+            return await _camera(devices, spool)
         case DeviceKind.MICROPHONE:
             return await _microphone(devices)
         case DeviceKind.SPEAKER:
@@ -47,14 +47,19 @@ async def try_device(devices: Devices, kind: DeviceKind, spool: Spool) -> TestRe
             return await _panel(devices)
 
 
-def _keep(suffix: str, data: bytes) -> str:
-    """Write a file for the technician, readable by them only."""
-    with tempfile.NamedTemporaryFile(prefix="kioskd-test-", suffix=suffix, delete=False) as target:
+def _keep(folder: Path, suffix: str, data: bytes) -> str:
+    """Write a file for the technician, in RAM and for root only; the next visit's wipe removes it.
+
+    A picture of the hall may show somebody.
+    """
+    with tempfile.NamedTemporaryFile(
+        prefix="test-", suffix=suffix, dir=folder, delete=False
+    ) as target:
         target.write(data)
         return target.name
 
 
-async def _camera(devices: Devices) -> TestResult:
+async def _camera(devices: Devices, spool: Spool) -> TestResult:
     async with devices.camera.lease() as camera:
         for _ in range(SETTLE_FRAMES):
             frame = await camera.frame()
@@ -67,13 +72,13 @@ async def _camera(devices: Devices) -> TestResult:
             device=DeviceKind.CAMERA,
             passed=False,
             message=f"the picture is black ({size}): is the lens covered?",
-            file=_keep(".png", picture),
+            file=_keep(spool.root, ".png", picture),
         )
     return TestResult(
         device=DeviceKind.CAMERA,
         passed=True,
         message=f"a picture: {size}",
-        file=_keep(".png", picture),
+        file=_keep(spool.root, ".png", picture),
     )
 
 

@@ -75,6 +75,7 @@ class Supervised(Generic[D]):
         self.looked = asyncio.Event()
         self.on_lease: Callable[[bool], None] = lambda _: None
         """Told True when a lease has opened the device, False when it has closed it."""
+        self._told_open = False
         self._keep_open = keep_open
         self._on_change = on_change
         self._check_every_s = check_every_s
@@ -155,12 +156,8 @@ class Supervised(Generic[D]):
         if self._left_out is not None or self.resting:
             raise DeviceError(self.health.reason or Reason.FLAPPING, self.health.detail)
         async with self._lease:
-            opened = False
             try:
-                with _system_errors():
-                    await self.device.open()
-                opened = True
-                self.on_lease(True)
+                await self._open()
                 self._failed_until = float("-inf")
                 self._publish(DeviceHealth(DeviceState.BUSY))
                 yield self.device
@@ -171,11 +168,25 @@ class Supervised(Generic[D]):
                 if not self._keep_open:
                     await self.device.close()
                     self._seen = None
-                if opened:
+                if self._told_open:
+                    self._told_open = False
                     self.on_lease(False)
                 if self.health.state in (DeviceState.BUSY, DeviceState.DEGRADED):
                     self._publish(DeviceHealth(DeviceState.READY))
                 self.poke()
+
+    async def _open(self) -> None:
+        failed = False
+        try:
+            with _system_errors():
+                await self.device.open()
+        except DeviceError:
+            failed = True
+            raise
+        finally:
+            if not failed:  # cancelled in the middle counts too: it may have been open
+                self._told_open = True
+                self.on_lease(True)
 
     def report(self, error: DeviceError) -> None:
         """Publish an error that a user of the device met."""

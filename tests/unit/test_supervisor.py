@@ -238,3 +238,35 @@ async def test_an_error_that_is_over_is_remembered_with_its_end(watched: Watched
     assert watched.supervised.lately is not None
     assert watched.supervised.lately.reason is Reason.FROZEN
     assert watched.supervised.lately.since > 0
+
+
+async def test_who_opens_a_device_is_told_even_when_cancelled_in_the_middle(
+    watched: Watched,
+) -> None:
+    told: list[bool] = []
+    watched.supervised.on_lease = told.append
+
+    async def use() -> None:
+        async with watched.supervised.lease():
+            assert told[-1]
+
+    await use()
+    assert told == [True, False]
+    watched.camera.hold()
+    opening = asyncio.create_task(use())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert told == [True, False], "it is not open yet"
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert told == [True, False] * 2, "it may have been open"
+
+
+async def test_a_device_that_does_not_open_is_not_told(watched: Watched) -> None:
+    told: list[bool] = []
+    watched.supervised.on_lease = told.append
+    watched.camera.fail_with(Reason.PERMISSION)
+    with pytest.raises(DeviceError):
+        async with watched.supervised.lease():
+            pass
+    assert told == []
