@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from kioskd.control.api import DeviceStatus
+from kioskd.control.api import AuditStatus, DeviceStatus, Status
 from kioskd.diagnostics import board as boards
 from kioskd.diagnostics import daemon, doctor, machine, network, stacks
 from kioskd.diagnostics.board import Board, LeftOut, in_thread
@@ -163,6 +163,25 @@ def test_a_camera_opened_anew_is_not_called_well_at_once(
         lately_s=ago_s,
     )
     assert [one.id for one in daemon._device(device)] == ids
+
+
+@pytest.mark.parametrize(
+    ("failing", "lost", "ids"),
+    [(None, 0, []), ("No space left on device", 0, ["KSK-040"]), (None, 7, ["KSK-040"])],
+)
+def test_an_audit_log_that_is_not_written_is_told(
+    failing: str | None, lost: int, ids: list[str]
+) -> None:
+    status = Status.model_construct(
+        screen_connected=True,
+        safe_mode=False,
+        stuck=[],
+        devices=[],
+        audit=AuditStatus(seq=3, head="0" * 64, failing=failing, lost=lost),
+    )
+    found = daemon.running(status)
+    assert [one.id for one in found] == ids
+    assert not found or f"{lost} events lost" in found[0].detail
 
 
 def test_a_process_without_descriptors_is_seen() -> None:
