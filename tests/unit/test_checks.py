@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from kioskd.control.api import AuditStatus, DeviceStatus, Status
+from kioskd.control.api import AuditStatus, CallStatus, DeviceStatus, ProcessStatus, Status
 from kioskd.diagnostics import board as boards
 from kioskd.diagnostics import daemon, doctor, machine, network, stacks
 from kioskd.diagnostics.board import Board, LeftOut, in_thread
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import Device, DeviceHealth, DeviceKind, DeviceState
+from kioskd.visit.words import Scene
 
 
 async def fine() -> list[Found]:
@@ -172,12 +173,24 @@ def test_a_camera_opened_anew_is_not_called_well_at_once(
 def test_an_audit_log_that_is_not_written_is_told(
     failing: str | None, lost: int, ids: list[str]
 ) -> None:
-    status = Status.model_construct(
+    status = Status(
+        kioskd="0",
+        kiosk="k",
+        pid=1,
+        uptime_s=1,
+        broker_online=True,
+        invalid_messages=0,
+        screen_url="",
         screen_connected=True,
         safe_mode=False,
-        stuck=[],
-        devices=[],
+        failed_starts=0,
+        loop_lag_p99_ms=0,
+        loop_lag_max_ms=0,
+        process=ProcessStatus(fds=1, threads=1, tasks=1, children=0, rss_kb=1),
+        call=CallStatus(scene=Scene.CHOOSING, service=None, scene_s=0),
         audit=AuditStatus(seq=3, head="0" * 64, failing=failing, lost=lost),
+        devices=[],
+        services=[],
     )
     found = daemon.running(status)
     assert [one.id for one in found] == ids
