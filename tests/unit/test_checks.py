@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+<<<<<<< HEAD
 from kioskd.control.api import DeviceStatus, Status
+=======
+from kioskd.control.api import AuditStatus, CallStatus, DeviceStatus, ProcessStatus, Status
+>>>>>>> audit
 from kioskd.diagnostics import board as boards
 from kioskd.diagnostics import daemon, doctor, machine, network, stacks
 from kioskd.diagnostics.board import Board, LeftOut, in_thread
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import Device, DeviceHealth, DeviceKind, DeviceState
+from kioskd.visit.words import Scene
 
 
 async def fine() -> list[Found]:
@@ -166,12 +171,44 @@ def test_a_camera_opened_anew_is_not_called_well_at_once(
     assert [one.id for one in daemon._device(device)] == ids
 
 
+<<<<<<< HEAD
 def test_nobody_verified_and_a_clock_that_agents_doubt_are_told() -> None:
     well: dict[str, Any] = {"screen_connected": True, "safe_mode": False, "devices": []}
     good = Status.model_construct(**well)
     assert daemon.running(good) == []
     bad = Status.model_construct(**well, unsigned=True, clock_doubted=True)
     assert [one.id for one in daemon.running(bad)] == [Trouble.UNSIGNED, Trouble.CLOCK]
+=======
+@pytest.mark.parametrize(
+    ("failing", "lost", "ids"),
+    [(None, 0, []), ("No space left on device", 0, ["KSK-040"]), (None, 7, ["KSK-040"])],
+)
+def test_an_audit_log_that_is_not_written_is_told(
+    failing: str | None, lost: int, ids: list[str]
+) -> None:
+    status = Status(
+        kioskd="0",
+        kiosk="k",
+        pid=1,
+        uptime_s=1,
+        broker_online=True,
+        invalid_messages=0,
+        screen_url="",
+        screen_connected=True,
+        safe_mode=False,
+        failed_starts=0,
+        loop_lag_p99_ms=0,
+        loop_lag_max_ms=0,
+        process=ProcessStatus(fds=1, threads=1, tasks=1, children=0, rss_kb=1),
+        call=CallStatus(scene=Scene.CHOOSING, service=None, scene_s=0),
+        audit=AuditStatus(seq=3, head="0" * 64, failing=failing, lost=lost),
+        devices=[],
+        services=[],
+    )
+    found = daemon.running(status)
+    assert [one.id for one in found] == ids
+    assert not found or f"{lost} events lost" in found[0].detail
+>>>>>>> audit
 
 
 def test_a_process_without_descriptors_is_seen() -> None:

@@ -116,7 +116,7 @@ function headerOf(next: View): Node[] {
   const testing = { class: "testing", role: "status", "data-testid": "testing" };
   return [
     el("p", { class: "brand" }, "Visioservices"),
-    el("p", testing, next.testing ? say(`test-${next.testing}`) : ""),
+    ...(next.testing ? [el("p", testing, say(`test-${next.testing}`))] : []),
     el("div", { class: "languages" }, ...languages),
   ];
 }
