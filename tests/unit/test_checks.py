@@ -14,11 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-<<<<<<< HEAD
-from kioskd.control.api import DeviceStatus, Status
-=======
 from kioskd.control.api import AuditStatus, CallStatus, DeviceStatus, ProcessStatus, Status
->>>>>>> audit
 from kioskd.diagnostics import board as boards
 from kioskd.diagnostics import daemon, doctor, machine, network, stacks
 from kioskd.diagnostics.board import Board, LeftOut, in_thread
@@ -171,14 +167,16 @@ def test_a_camera_opened_anew_is_not_called_well_at_once(
     assert [one.id for one in daemon._device(device)] == ids
 
 
-<<<<<<< HEAD
 def test_nobody_verified_and_a_clock_that_agents_doubt_are_told() -> None:
+    audit = AuditStatus(seq=3, head="0" * 64, failing=None, lost=0)
     well: dict[str, Any] = {"screen_connected": True, "safe_mode": False, "devices": []}
+    well["audit"] = audit
     good = Status.model_construct(**well)
     assert daemon.running(good) == []
     bad = Status.model_construct(**well, unsigned=True, clock_doubted=True)
     assert [one.id for one in daemon.running(bad)] == [Trouble.UNSIGNED, Trouble.CLOCK]
-=======
+
+
 @pytest.mark.parametrize(
     ("failing", "lost", "ids"),
     [(None, 0, []), ("No space left on device", 0, ["KSK-040"]), (None, 7, ["KSK-040"])],
@@ -208,7 +206,6 @@ def test_an_audit_log_that_is_not_written_is_told(
     found = daemon.running(status)
     assert [one.id for one in found] == ids
     assert not found or f"{lost} events lost" in found[0].detail
->>>>>>> audit
 
 
 def test_a_process_without_descriptors_is_seen() -> None:
