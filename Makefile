@@ -17,8 +17,10 @@ PYTEST_ARGS ?=
 FAULTS_ARGS ?=
 SOAK_CALLS ?=
 SOAK_SCANS ?=
+SECONDS ?= 60
+SEED ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score soak bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score soak fuzz bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +67,9 @@ doctor-score: ## Inject the faults again and see what doctor names first (DOCTOR
 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
+
+fuzz: ## Mutated documents and messages against what reads them (SECONDS= SEED=)
+	@SECONDS='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
 
 bench: ## Measure a visit, and what a worker process costs
 	$(BIN)/python -m bench.visit

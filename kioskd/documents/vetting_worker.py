@@ -113,6 +113,9 @@ class VettingWorker:
             }
             fault = faults.get(error.err_code, DocumentFault.BROKEN)
             raise DocumentError(fault, str(error)) from error
+        # Its only page says "Please wait": the form itself is a program, which nothing here runs.
+        if document.get_formtype() == pdfium.raw.FORMTYPE_XFA_FULL:
+            raise DocumentError(DocumentFault.WRONG_TYPE, "XFA")
         document.init_forms()
         return document
 

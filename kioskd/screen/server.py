@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Self
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from kioskd.runtime.invalid import what_is_wrong
 from kioskd.screen.messages import REMOTE_PICTURE, Action, Key, Plain, View, parse_action
 
 log = structlog.get_logger(__name__)
@@ -240,7 +241,7 @@ class ScreenServer:
         except ValueError as error:
             self.invalid += 1
             if self.invalid == 1:
-                log.warning("screen.invalid_action", error=str(error)[:200])
+                log.warning("screen.invalid_action", error=what_is_wrong(error))
             return
         self._on_action(action)
 

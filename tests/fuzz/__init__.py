@@ -1,0 +1,1 @@
+"""Mutated documents and messages against what reads them."""
