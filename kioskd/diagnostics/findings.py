@@ -55,6 +55,8 @@ class Trouble(StrEnum):
     USB_HUB = "KSK-028"
     STUCK = "KSK-029"
     EXPIRES_SOON = "KSK-031"
+    UNCONFINED = "KSK-034"
+    PRINT_FILES_KEPT = "KSK-035"
 
 
 _BROKEN: Final = frozenset(

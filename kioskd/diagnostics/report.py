@@ -56,6 +56,8 @@ _LAST: Final = (
     Trouble.EXPIRES_SOON,
     Trouble.SWAP,
     Trouble.CORE_DUMPS,
+    Trouble.UNCONFINED,
+    Trouble.PRINT_FILES_KEPT,
     Trouble.CHECK_HANGS,
     Trouble.NOT_ALLOWED,
 )
