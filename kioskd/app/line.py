@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from kioskd.runtime.invalid import what_is_wrong
+from kioskd.runtime.others import what_is_wrong
 from kioskd.settings import KioskSettings
 from kioskd.signalling import topics
 from kioskd.signalling.link import BrokerAddress, Link, Message

@@ -17,7 +17,7 @@ from kioskd.call.leg import IceServer, Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.statistics import LegStats
 from kioskd.errors import CallError, DeviceError
-from kioskd.runtime.invalid import what_is_wrong
+from kioskd.runtime.others import what_is_wrong
 from kioskd.settings import CallSettings
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.call.control import DeviceReport
 from kioskd.errors import DocumentFault, Reason
+from kioskd.runtime.others import FORGETFUL
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 REMOTE_PICTURE: Final = 1
@@ -186,7 +187,9 @@ class SetVolume(_Model):
 
 
 Action = Choose | Plain | SetLanguage | RemovePage | SetMedia | SetVolume
-_ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
+_ACTION: TypeAdapter[Action] = TypeAdapter(
+    Annotated[Action, Field(discriminator="action")], config=FORGETFUL
+)
 
 
 def parse_action(text: str) -> Action:

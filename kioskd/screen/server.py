@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from kioskd.runtime.invalid import what_is_wrong
+from kioskd.runtime.others import what_is_wrong
 from kioskd.screen.messages import REMOTE_PICTURE, Action, Key, Plain, View, parse_action
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kioskd.call.control import parse_from_agent
 from kioskd.logging import PatientStream
-from kioskd.runtime.invalid import what_is_wrong
+from kioskd.runtime.others import what_is_wrong
 from kioskd.screen.messages import parse_action
 from kioskd.signalling.messages import parse
 

@@ -1,8 +1,15 @@
-"""What may be said in a log of a message that is none of ours."""
+"""Messages of others: what is kept of them, and what a log says of one that is none of ours."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from typing import Final
+
+from pydantic import ConfigDict, ValidationError
+
+FORGETFUL: Final = ConfigDict(cache_strings="keys")
+"""For a TypeAdapter: pydantic otherwise keeps thousands of the last short texts that it read,
+names and a resident's words among them, for as long as the process lives.
+"""
 
 
 def what_is_wrong(error: ValueError) -> str:
