@@ -75,8 +75,8 @@ attacks: ## A hostile broker and hostile agents: what each tries, and what gets 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
 
-fuzz: ## Feed the kiosk with broken messages and documents (SECONDS=60, SEED= to repeat)
-	@SECONDS_='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
+fuzz: ## Mutated documents and messages against what reads them (SECONDS= SEED=)
+	@SECONDS='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
 
 bench: ## Measure a visit, what a worker process and proofs cost, and the loop's lag while devices are frozen
 	$(BIN)/python -m bench.visit

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from kioskd.runtime.others import what_is_wrong
 from kioskd.settings import KioskSettings
 from kioskd.signalling import topics
 from kioskd.signalling.link import BrokerAddress, Link, Message
@@ -177,7 +178,7 @@ class Line:
         except ValueError as error:
             self.invalid += 1
             if self.invalid == 1:  # the first tells of the rest; the count is in the status
-                log.warning("signal.invalid", topic=topic, error=str(error)[:200])
+                log.warning("signal.invalid", topic=topic, error=what_is_wrong(error))
 
     def _handle(self, levels: list[str], message: Signal | None) -> None:
         match levels, message:

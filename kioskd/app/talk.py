@@ -17,6 +17,7 @@ from kioskd.call.leg import IceServer, Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.statistics import LegStats
 from kioskd.errors import CallError, DeviceError
+from kioskd.runtime.others import what_is_wrong
 from kioskd.settings import CallSettings
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
@@ -112,7 +113,8 @@ class Talk:
         try:
             await self.leg.accept(sdp)
         except CallError as error:
-            log.warning("leg.answer_refused", error=str(error))
+            # Its text may quote the SDP, and with it addresses.
+            log.warning("leg.answer_refused", error=type(error.__cause__ or error).__name__)
             self._post(ev.LegFailed())
 
     def say_goodbye(self, reason: EndReason) -> None:
@@ -151,7 +153,7 @@ class Talk:
         except ValueError as error:
             self.invalid += 1
             if self.invalid == 1:
-                log.warning("control.invalid", error=str(error)[:200])
+                log.warning("control.invalid", error=what_is_wrong(error))
             return
         match message:
             case control.Heartbeat(at=at):

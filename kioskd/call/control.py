@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.hal.scanner import ScanMode, ScanSource
+from kioskd.runtime.others import FORGETFUL
 from kioskd.visit.words import EndReason, PrintStage, ScanStage
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
@@ -123,7 +124,9 @@ class HangUp(_Control):
 FromAgent = Heartbeat | Media | ScanRequest | ScanCancel | PrintCancel | HangUp
 ToAgent = Heartbeat | Hello | Devices | Media | ScanStatus | PrintStatus | HangUp
 
-_FROM_AGENT: TypeAdapter[FromAgent] = TypeAdapter(Annotated[FromAgent, Field(discriminator="type")])
+_FROM_AGENT: TypeAdapter[FromAgent] = TypeAdapter(
+    Annotated[FromAgent, Field(discriminator="type")], config=FORGETFUL
+)
 
 
 def parse_from_agent(text: str) -> FromAgent:

@@ -98,6 +98,7 @@ async def _examine(subject: Subject, one: Examination) -> None:
         "daemon": functools.partial(_daemon, subject, one),
         "clock": functools.partial(_clock, subject),
         "swap": _swap,
+        "confinement": lambda: in_thread(machine.confinement),
     }
     if subject.spool is not None and subject.state is not None:
         first["spool"] = _blocking(machine.spool, subject.spool)
@@ -108,6 +109,8 @@ async def _examine(subject: Subject, one: Examination) -> None:
         first["sound server"] = stacks.sound_server
     if subject.print_server is not None:
         first["print system"] = functools.partial(stacks.print_system, subject.print_server)
+        if not subject.print_server:  # this machine's own, whose settings are where Debian has them
+            first["print files"] = lambda: in_thread(machine.print_files)
     await one.board.run(first)
     second: dict[str, Look] = {}
     if subject.broker is not None:

@@ -55,9 +55,11 @@ class Trouble(StrEnum):
     USB_HUB = "KSK-028"
     STUCK = "KSK-029"
     EXPIRES_SOON = "KSK-031"
+    UNCONFINED = "KSK-034"
+    PRINT_FILES_KEPT = "KSK-035"
     AUDIT = "KSK-040"
-    UNSIGNED = "KSK-042"
     IDENTITY = "KSK-041"
+    UNSIGNED = "KSK-042"
 
 
 _BROKEN: Final = frozenset(

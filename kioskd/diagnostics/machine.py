@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from kioskd.diagnostics.findings import Found, Trouble, trouble
+from kioskd.documents.confinement import has_landlock, has_seccomp
 
 CLOCK_S: Final = 300.0
 """Certificates and opening hours bear this much."""
@@ -77,6 +78,33 @@ def swap(proc: Path = Path("/proc")) -> list[Found]:
     lines = (proc / "swaps").read_text().splitlines()[1:]
     names = [line.split()[0] for line in lines if not line.startswith("/dev/zram")]
     return [trouble(Trouble.SWAP, ", ".join(names))] if names else []
+
+
+def confinement() -> list[Found]:
+    """Tell what the process that opens an agent's document could not give up here."""
+    lacks = []
+    if not has_landlock():
+        lacks.append("Landlock")
+    if not has_seccomp():
+        lacks.append("libseccomp")
+    return [trouble(Trouble.UNCONFINED, ", ".join(lacks))] if lacks else []
+
+
+def print_files(configuration: Path = Path("/etc/cups/cupsd.conf")) -> list[Found]:
+    """Tell whether CUPS keeps jobs; nothing where its settings cannot be read (cupsd.conf(5))."""
+    try:
+        lines = configuration.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    said = {words[0].lower(): words[1] for line in lines if len(words := line.split()) > 1}
+    kept = [
+        name
+        for name in ("PreserveJobFiles", "PreserveJobHistory")
+        if said.get(name.lower(), "Yes").lower() not in ("no", "off", "false", "0")
+    ]
+    return (
+        [trouble(Trouble.PRINT_FILES_KEPT, f"{configuration}: {', '.join(kept)}")] if kept else []
+    )
 
 
 def file_system(folder: Path) -> str:

@@ -60,6 +60,8 @@ _LAST: Final = (
     Trouble.UNSIGNED,
     Trouble.SWAP,
     Trouble.CORE_DUMPS,
+    Trouble.UNCONFINED,
+    Trouble.PRINT_FILES_KEPT,
     Trouble.CHECK_HANGS,
     Trouble.NOT_ALLOWED,
 )

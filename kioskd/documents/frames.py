@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.errors import DocumentFault
+from kioskd.runtime.others import FORGETFUL
 
 OFFSET_BYTES: Final = 8
 CHUNK_BYTES: Final = 64 * 1024 - OFFSET_BYTES
@@ -25,7 +26,7 @@ ByteCount: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
 
 class _Message(BaseModel):
     # Unknown fields are ignored, so that a newer peer can say more.
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, cache_strings="keys")
 
     id: DocumentId
 
@@ -86,10 +87,10 @@ FromSender: TypeAlias = Document | Cancel
 FromReceiver: TypeAlias = Accept | Refuse | Ack | Done | Cancel
 Message: TypeAlias = Document | Accept | Refuse | Ack | Done | Cancel
 _FROM_SENDER: Final[TypeAdapter[FromSender]] = TypeAdapter(
-    Annotated[FromSender, Field(discriminator="type")]
+    Annotated[FromSender, Field(discriminator="type")], config=FORGETFUL
 )
 _FROM_RECEIVER: Final[TypeAdapter[FromReceiver]] = TypeAdapter(
-    Annotated[FromReceiver, Field(discriminator="type")]
+    Annotated[FromReceiver, Field(discriminator="type")], config=FORGETFUL
 )
 
 

@@ -76,11 +76,12 @@ class Vetter:
         worker = Worker(
             "vetting",
             _TARGET,
+            {"source": str(source), "folder": str(target)},
             on_event=self._told,
             env={"OPENBLAS_NUM_THREADS": "1"},  # each of its threads takes from the limit
         )
         try:
-            count = await self._call(worker, source, target, on_page)
+            count = await self._call(worker, on_page)
             return await asyncio.to_thread(_collect, target, count)
         except BaseException:
             await worker.stop()  # before its files go: it may still write
@@ -92,8 +93,6 @@ class Vetter:
     async def _call(
         self,
         worker: Worker,
-        source: Path,
-        target: Path,
         on_page: Callable[[int, int], None] | None,
     ) -> Json:
         try:
@@ -112,8 +111,6 @@ class Vetter:
                 timeout=self._deadline,
                 stall=self._stall,
                 on_progress=moved,
-                source=str(source),
-                folder=str(target),
             )
         except WorkerStalled as error:
             raise DocumentError(DocumentFault.TIMEOUT, str(error)) from error
@@ -123,10 +120,9 @@ class Vetter:
             raise DocumentError(DocumentFault.TOO_LARGE, str(error)) from error
 
     def _told(self, event: Json) -> None:
-        missing = [what for what in ("network", "system_calls") if event.get(what)]
-        if missing and not self._warned:
+        if (lacking := event.get("unconfined")) and not self._warned:
             self._warned = True
-            log.warning("vetting.not_confined", still_has=missing)
+            log.warning("vetting.unconfined", keeps=lacking)
 
 
 def _collect(target: Path, count: Json) -> VettedDocument:

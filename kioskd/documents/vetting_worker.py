@@ -1,7 +1,7 @@
 """The worker's side of vetting: opens what may be hostile, and makes pictures of it.
 
-It runs in a process of its own, with hard limits on memory, time, files, and no
-network, and serves one document.
+It runs in a process of its own, with hard limits on memory and time, without network,
+other files than its own, or system calls for more, and serves one document.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kioskd.documents.assembly import assemble_into
-from kioskd.documents.confinement import leave_network, limit, limit_system_calls
+from kioskd.documents.confinement import forbid_calls, keep_only_files, leave_network
 from kioskd.documents.spool import create_private
 from kioskd.errors import DocumentError, DocumentFault
 
@@ -49,45 +49,54 @@ PRINTABLE_NAME: Final = "printable.pdf"
 
 
 class VettingWorker:
-    """Vets one document. Confines its process for good when it is made."""
+    """Vets the document `source` into `folder`. Confines its process for good when it is made.
 
-    def __init__(self, context: Context) -> None:
+    Its event `unconfined` names what this kernel did not let it give up.
+    """
+
+    def __init__(self, context: Context, source: str, folder: str) -> None:
         self._context = context
-        without_network = leave_network()
-        limit(resource.RLIMIT_AS, _MEMORY_LIMIT)
-        limit(resource.RLIMIT_CPU, _CPU_LIMIT_S)
-        limit(resource.RLIMIT_FSIZE, PICTURES_LIMIT + (1 << 20))
-        limit(resource.RLIMIT_CORE, 0)
-        limit(resource.RLIMIT_NOFILE, _FILES_LIMIT)
+        self._source = source
+        self._folder = Path(folder)
         import pypdfium2
 
         self._pdfium = pypdfium2
-        context.event({"network": not without_network, "system_calls": not limit_system_calls()})
+        given_up = {
+            "network": leave_network(),
+            "calls": forbid_calls(),  # before the files: it has libseccomp to look for
+            "files": keep_only_files(Path(source), self._folder),
+        }
+        context.event({"unconfined": [name for name, done in given_up.items() if not done]})
+        _limit(resource.RLIMIT_AS, _MEMORY_LIMIT)
+        _limit(resource.RLIMIT_CPU, _CPU_LIMIT_S)
+        _limit(resource.RLIMIT_FSIZE, PICTURES_LIMIT + (1 << 20))
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_NOFILE, _FILES_LIMIT)
 
     def ready(self) -> None:
         """Do nothing: answers once the process is up and confined."""
 
-    def vet(self, source: str, folder: str) -> int:
-        """Write the pages' pictures and the printable into `folder`; return how many pages.
+    def vet(self) -> int:
+        """Write the pages' pictures and the printable; return how many pages.
 
         Progress is [page, pages] after each page. Raises DocumentError.
         """
-        _check_marks(Path(source))
-        with _faults(self._pdfium.PdfiumError), self._open(source) as document:
+        _check_marks(Path(self._source))
+        with _faults(self._pdfium.PdfiumError), self._open(self._source) as document:
             count = self._check_pages(document)
             pictures: list[Path] = []
             total = 0
             for number in range(1, count + 1):
                 if self._context.cancelled:
                     raise DocumentError(DocumentFault.CANCELLED)
-                picture = Path(folder) / picture_name(number)
+                picture = self._folder / picture_name(number)
                 self._rasterise(document, number - 1, picture)
                 pictures.append(picture)
                 total += picture.stat().st_size
                 if total > PICTURES_LIMIT:
                     raise DocumentError(DocumentFault.TOO_LARGE, f"{total} bytes of pictures")
                 self._context.progress([number, count])
-            with os.fdopen(create_private(Path(folder) / PRINTABLE_NAME), "wb") as printable:
+            with os.fdopen(create_private(self._folder / PRINTABLE_NAME), "wb") as printable:
                 assemble_into(printable, pictures)
         return count
 
@@ -104,6 +113,9 @@ class VettingWorker:
             }
             fault = faults.get(error.err_code, DocumentFault.BROKEN)
             raise DocumentError(fault, str(error)) from error
+        # Its only page says "Please wait": the form itself is a program, which nothing here runs.
+        if document.get_formtype() == pdfium.raw.FORMTYPE_XFA_FULL:
+            raise DocumentError(DocumentFault.WRONG_TYPE, "XFA")
         document.init_forms()
         return document
 
@@ -170,3 +182,9 @@ def _faults(broken: type[Exception]) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DocumentError(DocumentFault.NO_SPACE, str(error)) from error
         raise
+
+
+def _limit(what: int, value: int) -> None:
+    hard = resource.getrlimit(what)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from kioskd.call.control import DeviceReport
 from kioskd.errors import DocumentFault, PeerFault, Reason
 from kioskd.hal.device import DeviceKind
+from kioskd.runtime.others import FORGETFUL
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
 REMOTE_PICTURE: Final = 1
@@ -223,7 +224,9 @@ class SetVolume(_Model):
 
 
 Action = Choose | Plain | SetLanguage | RemovePage | HidePart | ShowPage | SetMedia | SetVolume
-_ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
+_ACTION: TypeAdapter[Action] = TypeAdapter(
+    Annotated[Action, Field(discriminator="action")], config=FORGETFUL
+)
 
 
 def parse_action(text: str) -> Action:

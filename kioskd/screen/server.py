@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Self
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from kioskd.runtime.others import what_is_wrong
 from kioskd.screen.entry import new_token
 from kioskd.screen.messages import REMOTE_PICTURE, Action, Key, Plain, View, parse_action
 
@@ -275,7 +276,7 @@ class ScreenServer:
         except ValueError as error:
             self.invalid += 1
             if self.invalid == 1:
-                log.warning("screen.invalid_action", error=str(error)[:200])
+                log.warning("screen.invalid_action", error=what_is_wrong(error))
             return
         self._on_action(action)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.errors import PeerFault
+from kioskd.runtime.others import FORGETFUL
 from kioskd.visit.words import EndReason
 
 SIZE_LIMIT: Final = 64 * 1024
@@ -156,7 +157,7 @@ AnyMessage = Annotated[
 ]
 Signal = KioskStatus | Waiting | AgentStatus | Claim | Refused | Offer | Answer | Bye
 
-_ANY: TypeAdapter[Signal] = TypeAdapter(AnyMessage)
+_ANY: TypeAdapter[Signal] = TypeAdapter(AnyMessage, config=FORGETFUL)
 
 
 def parse(payload: bytes) -> Signal:

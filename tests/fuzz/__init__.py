@@ -1,1 +1,1 @@
-"""What others send, broken in every way that chance finds."""
+"""Mutated documents and messages against what reads them."""

@@ -1,71 +1,39 @@
-"""A short fuzzing with a fixed seed, and that it would find something."""
-
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
-from kioskd.errors import DocumentFault
-from tests.fuzz.corpus import documents
-from tests.fuzz.fuzzer import Findings, feed, fuzz_messages, vet
-from tests.fuzz.messages import TARGETS, Target
-from tests.fuzz.mutations import mutate
-
-SEED = 20261125
-EXPECTED = {
-    "good": "pages",
-    "compressed": "pages",
-    "form": "pages",
-    "picture": "pages",
-    "scripts": "pages",  # as pixels: nothing of them runs or is printed
-    "attachment": "pages",
-    "owner's password": "pages",  # it forbids to copy, not to look
-    "user's password": DocumentFault.ENCRYPTED,
-    "ten thousand pages": DocumentFault.TOO_MANY_PAGES,
-    "huge page": DocumentFault.PAGE_TOO_LARGE,
-    "picture bomb": DocumentFault.PAGE_TOO_LARGE,
-    "empty": DocumentFault.WRONG_TYPE,
-    "no end": DocumentFault.BROKEN,
-    "HTML with marks": DocumentFault.BROKEN,
-    "ZIP with marks": DocumentFault.BROKEN,
-}
+from kioskd.documents import vetting
+from tests.corpus import plain
+from tests.fuzz.fuzz import Score, fuzz, run_once, vet_once
+from tests.fuzz.targets import Target, targets
 
 
-def test_no_message_upsets_its_reader() -> None:
-    findings = Findings()
-    fuzz_messages(TARGETS, random.Random(SEED), findings, rounds=2000)
-    assert findings.crashes == []
-    assert set(findings.executions) == {target.name for target in TARGETS}
+async def test_nothing_that_takes_messages_or_documents_crashes(tmp_path: Path) -> None:
+    score = Score(1, tmp_path)
+    await fuzz(score, targets(), seconds=5, documents=4)
+    assert score.crashes == []
+    assert score.messages > 0
+    assert score.documents > 0
 
 
-def test_what_breaks_a_reader_is_found() -> None:
-    def read(data: bytes) -> None:
-        if data != b"{}":
-            raise KeyError(data)
+async def test_a_target_that_raises_is_told_and_its_input_kept(tmp_path: Path) -> None:
+    def raises(data: bytes) -> None:
+        raise KeyError(data)
 
-    findings = Findings()
-    fuzz_messages([Target("weak", read, [b"{}"])], random.Random(SEED), findings, rounds=20)
-    assert findings.crashes
-    assert all(name == "weak" and "KeyError" in what for name, _, what in findings.crashes)
-    feed(Target("slow", lambda _: sum(range(100_000)), [b"{}"], slow_s=0.0001), b"{}", findings)
-    assert "took more than" in findings.crashes[-1][2]
+    score = Score(1, tmp_path)
+    run_once(score, Target("bad", (b"x",), raises), b"input")
+    assert str(score) == "fuzz: 1 executions, 1 crashes"
+    assert (tmp_path / "bad-1-0").read_bytes() == b"input"
 
 
-def test_the_same_seed_gives_the_same_inputs() -> None:
-    seeds = list(documents().values())[:3]
-    one, two = (
-        [mutate(chance, seeds[0], seeds) for _ in range(50)]
-        for chance in (random.Random(SEED), random.Random(SEED))
-    )
-    assert one == two
-    assert len(set(one)) > 40
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-async def test_a_document_of_the_corpus_is_told_truly(name: str, tmp_path: Path) -> None:
-    findings = Findings()
-    await vet(name, documents()[name], tmp_path, findings)
-    assert findings.crashes == []
-    assert findings.faults == {EXPECTED[name]: 1}
+async def test_a_worker_that_crashes_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vetting, "_TARGET", "tests.fuzz.crashing:CrashingWorker")
+    score = Score(1, tmp_path)
+    await vet_once(score, plain())
+    assert len(score.crashes) == 1
+    assert "ended with [1]" in score.crashes[0]
+    assert (tmp_path / "document-1-0").read_bytes() == plain()

@@ -289,3 +289,20 @@ def test_a_default_route_is_read(tmp_path: Path) -> None:
     assert not network.has_route(tmp_path)
     (tmp_path / "route").write_text("Iface Destination Gateway\neth0 00000000 010011AC 0003\n")
     assert network.has_route(tmp_path)
+
+
+def test_a_print_system_that_keeps_documents_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "cupsd.conf"
+    assert machine.print_files(file) == []
+    file.write_text("LogLevel warn\nPreserveJobFiles No\n")
+    assert machine.print_files(file) == [
+        trouble(Trouble.PRINT_FILES_KEPT, f"{file}: PreserveJobHistory")
+    ]
+    file.write_text("preservejobfiles no\n  PreserveJobHistory  Off\n")
+    assert machine.print_files(file) == []
+
+
+def test_what_a_document_cannot_be_confined_by_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.confinement() == []
+    monkeypatch.setattr(machine, "has_landlock", lambda: False)
+    assert machine.confinement() == [trouble(Trouble.UNCONFINED, "Landlock")]

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
+from kioskd.call.control import parse_from_agent
 from kioskd.logging import PatientStream
+from kioskd.runtime.others import what_is_wrong
+from kioskd.screen.messages import parse_action
+from kioskd.signalling.messages import parse
 
 FULL = 1 << 20  # bytes: more than a pipe holds
 
@@ -43,3 +52,23 @@ def test_a_full_disk_is_survived() -> None:
     assert stream.dropped >= 1
     with contextlib.suppress(OSError):
         target.close()
+
+
+@pytest.mark.parametrize(
+    "read", [parse_from_agent, parse_action, lambda text: parse(text.encode())]
+)
+def test_a_message_that_is_none_of_ours_is_not_quoted(read: Callable[[str], object]) -> None:
+    secret = "Marguerite-1931"
+    texts = (
+        secret,
+        json.dumps(secret),
+        json.dumps({"type": secret}),
+        json.dumps({"type": "media", "audio": secret, "video": secret}),
+        json.dumps({"type": "claim", "call": secret + "/", "agent": [secret], "name": secret * 50}),
+        json.dumps({"type": "answer", "call": "c", "sdp": [secret], secret: secret}),
+    )
+    for text in texts:
+        with pytest.raises(ValidationError) as caught:
+            read(text)
+        assert what_is_wrong(caught.value)
+        assert secret not in what_is_wrong(caught.value)

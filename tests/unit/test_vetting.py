@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import stat
@@ -16,7 +15,6 @@ from PIL import Image
 
 from kioskd.documents.vetting import VettedDocument, Vetter
 from kioskd.errors import DocumentError, DocumentFault
-from kioskd.runtime.worker import Json, Worker
 
 A4 = (595, 842)
 
@@ -268,19 +266,6 @@ async def test_the_worker_is_confined_and_its_death_is_survived(tmp_path: Path) 
         await task
     assert caught.value.fault is DocumentFault.BROKEN
     assert list(target.iterdir()) == []
-
-
-async def test_a_document_that_took_its_worker_over_can_do_nothing() -> None:
-    told: list[Json] = []
-    worker = Worker("taken over", "tests.unit.taken_over:TakenOver", on_event=told.append)
-    try:
-        assert await worker.call("attempts", timeout=20) == dict.fromkeys(
-            ("socket", "program", "process", "signal", "link", "namespace"), errno.EPERM
-        )
-        assert await worker.call("thread", timeout=20) == "it runs"  # what Python itself needs
-    finally:
-        await worker.stop()
-    assert told == [{"network": False, "system_calls": False}]
 
 
 async def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
