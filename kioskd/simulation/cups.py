@@ -48,7 +48,7 @@ Browsing No
 BrowseLocalProtocols none
 WebInterface No
 DefaultAuthType None
-PreserveJobHistory Yes
+PreserveJobHistory No
 DirtyCleanInterval 0
 PreserveJobFiles No
 IdleExitTimeout 0
