@@ -16,12 +16,13 @@ CONFIG ?= /etc/kioskd/kioskd.toml
 PYTEST_ARGS ?=
 FAULTS_ARGS ?=
 ATTACKS_ARGS ?=
+CANARY_ARGS ?=
 SOAK_CALLS ?=
 SOAK_SCANS ?=
 SECONDS ?= 60
 SEED ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure soak fuzz bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -74,6 +75,9 @@ attacks: ## A hostile broker and hostile agents: what each tries, and what gets 
 
 soak: ## A thousand short calls and two hundred scans, and what stays behind (SOAK_CALLS= SOAK_SCANS=)
 	@SOAK_CALLS='$(SOAK_CALLS)' SOAK_SCANS='$(SOAK_SCANS)' $(BIN)/python -m tests.soak
+
+canary: ## Marked visits in every state, and what is left of them in files, logs and memory
+	@$(BIN)/python -m tests.canary $(CANARY_ARGS)
 
 fuzz: ## Mutated documents and messages against what reads them (SECONDS= SEED=)
 	@SECONDS='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz

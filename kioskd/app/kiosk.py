@@ -32,6 +32,7 @@ from kioskd.errors import DeviceAbsent, DeviceError, DocumentError, PeerFault, R
 from kioskd.hal.panel import PanelEvent
 from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.tasks import TaskOwner
+from kioskd.runtime.vitals import collect_what_is_dropped
 from kioskd.runtime.watchdog import Watchdog
 from kioskd.screen import messages as screen
 from kioskd.screen.server import ScreenServer
@@ -426,6 +427,7 @@ class Kiosk:
         self._transfers.forget()
         self._scanning.forget()
         self._printing.forget()
+        self.peers.forget()
         self._spool.wipe()
         failure: Reason | None = None
         try:
@@ -436,6 +438,7 @@ class Kiosk:
             failure = error.reason
             log.warning("wipe.printer", reason=error.reason, detail=error.detail)
         self._audit.wiped(failure)
+        collect_what_is_dropped()
 
     # -- what people are told ------------------------------------------------------
 

@@ -115,6 +115,11 @@ class Peers:
         self._refusals = 0
         self.bearer = self._offer = None
 
+    def forget(self) -> None:
+        """The visit is wiped: know nobody any more."""
+        self._call = ""
+        self.bearer = self._offer = None
+
     def on_claim(self, service: str, claim: Claim) -> None:
         """Take a claim: post it, or refuse it."""
         visit = self._visit()

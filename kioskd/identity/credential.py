@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kioskd.errors import IdentityError, PeerFault
 from kioskd.identity.statement import SKEW_S, Id, header_of
+from kioskd.runtime.others import FORGETFUL
 
 AUDIENCE: Final = "visioservices"
 ALGORITHMS: Final = ("ES256", "ES384", "PS256", "RS256", "EdDSA")
@@ -31,7 +32,7 @@ class _Confirmation(BaseModel):
 class Credential(BaseModel):
     """The claims that are read; a provider may add others."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", **FORGETFUL)
     iss: str
     sub: Annotated[str, Field(min_length=1, max_length=200)]
     aud: str | list[str]

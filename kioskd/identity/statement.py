@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kioskd.errors import IdentityError, PeerFault
 from kioskd.identity.keys import public, public_key, thumbprint
+from kioskd.runtime.others import FORGETFUL
 
 LIFETIME_S: Final = 60.0
 """How long a statement is good for; offer and answer follow each other within 10 s."""
@@ -37,7 +38,7 @@ Id = Annotated[str, Field(pattern=_ID)]
 class _Statement(BaseModel):
     """`iat` and `exp` are Unix seconds, `jti` is unique (RFC 7519, 4.1)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", **FORGETFUL)
     v: Literal[1] = 1
     call: Id
     kiosk: Id

@@ -224,6 +224,7 @@ class Link:
             payload = message.payload
             if isinstance(payload, bytes):
                 self._on_message(message.topic.value, payload)
+            del message, payload  # or the last one is kept until another comes
 
     async def _transmit(self, client: aiomqtt.Client) -> None:
         while True:

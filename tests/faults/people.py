@@ -127,11 +127,11 @@ class Agent:
         with contextlib.suppress(PlaywrightError):
             await self.page.goto("chrome://crash")
 
-    async def come_back(self) -> None:
+    async def come_back(self, name: str = NAME) -> None:
         """Open the page anew and begin another shift."""
         crashed, self.page = self.page, await self.page.context.new_page()
         await crashed.close()
-        await sign_in(self.page, self._address, NAME)
+        await sign_in(self.page, self._address, name)
 
     async def take(self) -> None:
         """Take the call that waits, and watch it."""

@@ -15,7 +15,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,11 @@ class Rig:
     rows: int = 0
     printed_before: int = 0
     """How many sheets had come out when the row began."""
+    words: list[str] = field(default_factory=lambda: ["UN", "DEUX"])
+    """The words of the agent's document, one a page."""
+    file_name: str = "letter.pdf"
+    more: dict[str, str] = field(default_factory=dict)
+    """What the daemon's environment has beside the rig's own."""
 
     # -- the daemon ---------------------------------------------------------------
 
@@ -110,7 +115,8 @@ class Rig:
         """The environment of the kiosk's programs; camera and clock both preload a library."""
         camera, clock = self.camera.environment(), self.machine.environment
         preload = f"{camera['LD_PRELOAD']}:{clock['LD_PRELOAD']}"
-        return {**os.environ, **self.sound.env, **camera, **clock, "LD_PRELOAD": preload}
+        own = {"LD_PRELOAD": preload, "TMPDIR": str(self.folder / "tmp")}
+        return {**os.environ, **self.sound.env, **camera, **clock, **own, **self.more}
 
     async def kill(self) -> None:
         """Kill the daemon and whatever would be left of it."""
@@ -263,13 +269,13 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
-    """Make all of it and start the daemon."""
+async def rig(more: dict[str, str] | None = None) -> AsyncIterator[Rig]:
+    """Make all of it and start the daemon, with `more` in its environment."""
     LOG.mkdir(parents=True, exist_ok=True)
     (LOG / "kioskd.log").unlink(missing_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(stage.stage_folder())
-        for name in ("broker", "camera", "cups", "sane", "pw"):
+        for name in ("broker", "camera", "cups", "sane", "pw", "tmp"):
             (folder / name).mkdir()
         broker = await stack.enter_async_context(EmbeddedBroker(folder / "broker"))
         relay = await stack.enter_async_context(Relay(broker.port))
@@ -336,6 +342,7 @@ async def rig() -> AsyncIterator[Rig]:
             agent=Agent(page),
             screen_port=screen_port,
             authorities=authorities,
+            more=more or {},
         )
         stack.push_async_callback(one.kill)
         await one.start()

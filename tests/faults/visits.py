@@ -18,8 +18,6 @@ from tests.faults.sights import HEALTHY, paper, scan, until_seen
 
 TOLD_S = 40.0
 """How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 15 s)."""
-LETTER = ["UN", "DEUX"]
-"""The words of the agent's document, one a page."""
 LONG_S = 60.0
 QUIET_S = 3.0
 """How long the printer is watched for paper that must not come."""
@@ -108,8 +106,8 @@ async def asked_to_print(rig: Rig) -> None:
 async def send_document(rig: Rig) -> None:
     """The agent sends a document of two pages."""
     await close_papers(rig)
-    letter = rig.folder / "letter.pdf"
-    await asyncio.to_thread(stage.make_pdf, letter, LETTER)
+    letter = rig.folder / rig.file_name
+    await asyncio.to_thread(stage.make_pdf, letter, rig.words)
     await rig.agent.send(letter)
 
 
@@ -126,7 +124,7 @@ async def print_again(rig: Rig) -> None:
     await asked_to_print(rig)
     await rig.resident.press("print-accept")
     await until_seen(rig, paper(PrintStage.PRINTED))
-    assert rig.printed() == before + len(LETTER)
+    assert rig.printed() == before + len(rig.words)
 
 
 async def close_papers(rig: Rig) -> None:
@@ -204,7 +202,7 @@ async def printing_held(rig: Rig) -> None:
 async def printed_once(rig: Rig) -> None:
     """The job goes on to its end, and came out once."""
     await until_seen(rig, paper(PrintStage.PRINTED))
-    assert rig.printed() == rig.printed_before + len(LETTER)
+    assert rig.printed() == rig.printed_before + len(rig.words)
 
 
 async def told_truly(rig: Rig) -> None:
@@ -212,7 +210,7 @@ async def told_truly(rig: Rig) -> None:
     view = rig.resident.view
     assert view is not None
     assert view.print is not None
-    told = len(LETTER) if view.print.stage is PrintStage.PRINTED else 0
+    told = len(rig.words) if view.print.stage is PrintStage.PRINTED else 0
     await asyncio.sleep(QUIET_S)
     assert rig.printed() == rig.printed_before + told
 
