@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.canary.search import Hit, search
+from tests.canary.search import SCREEN, Hit, search
 from tests.faults import hands as h
 from tests.faults import visits as v
 from tests.faults.hands import Hand
@@ -65,7 +65,7 @@ def unit_environment() -> dict[str, str]:
     return found
 
 
-async def run_state(rig: Rig, state: State) -> list[Hit]:
+async def run_state(rig: Rig, state: State, screen: int) -> list[Hit]:
     """Run a visit with a mark of its own; return what is left 10 s after its end."""
     mark = f"Zq{secrets.token_hex(7)}"
     rig.words, rig.file_name = [f"{mark} UN", f"{mark} DEUX"], f"{mark}.pdf"
@@ -73,13 +73,15 @@ async def run_state(rig: Rig, state: State) -> list[Hit]:
     await rig.agent.come_back(f"{mark} Agent")
     await state.given(rig)
     if state.found_before:
-        assert await asyncio.to_thread(search, rig, mark), "the search finds nothing at all"
+        before = await asyncio.to_thread(search, rig, mark, screen)
+        assert any(hit.place.startswith("file ") for hit in before), "no document is found"
+        assert any(hit.place.endswith(SCREEN) for hit in before), "the screen shows nothing"
     await state.ends(rig)
     await rig.cups.fault(None)
     end = time.monotonic() + WITHIN_S
     while True:
         await rig.look()
-        hits = await asyncio.to_thread(search, rig, mark)
+        hits = await asyncio.to_thread(search, rig, mark, screen)
         if not hits or time.monotonic() > end:
             return hits
         await asyncio.sleep(0.5)

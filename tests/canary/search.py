@@ -12,11 +12,15 @@ from typing import Final
 
 import psutil
 
+from tests.canary.screen import PROFILE
 from tests.faults.rig import LOG, Rig
 
 CHUNK_BYTES: Final = 16 << 20
 CUPS_OWN: Final = ("cache", "log", "run", "spool")
 """What cupsd writes; `device` and `printed` are the paper that came out."""
+
+
+SCREEN: Final = "the screen's Chromium"
 
 
 @dataclass(frozen=True, order=True)
@@ -44,8 +48,11 @@ def codings(mark: str) -> dict[str, bytes]:
     return found
 
 
-def search(rig: Rig, mark: str) -> list[Hit]:
-    """Return what is left of `mark` in files, status, log and living processes. Blocks."""
+def search(rig: Rig, mark: str, screen: int) -> list[Hit]:
+    """Return what is left of `mark` in files, status, log and living processes. Blocks.
+
+    `screen` is the process id of the Chromium that shows the page.
+    """
     wanted = codings(mark)
     hits: list[Hit] = []
     for path in _files(rig):
@@ -54,7 +61,7 @@ def search(rig: Rig, mark: str) -> list[Hit]:
             hits += _hits(f"name of {path.parent.name}/", [path.name.encode()], wanted)
     if rig.status is not None:
         hits += _hits("status", [rig.status.model_dump_json().encode()], wanted)
-    for name, pid in _processes(rig):
+    for name, pid in _processes(rig, screen):
         with contextlib.suppress(OSError):  # it has ended
             hits += _hits(f"memory of {name}", _memory(pid), wanted)
     return sorted(hits)
@@ -69,20 +76,23 @@ def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: dict[str, by
 
 
 def _files(rig: Rig) -> Iterator[Path]:
-    roots = [rig.folder / name for name in ("spool", "state", "tmp")]
+    roots = [rig.folder / name for name in ("spool", "state", "tmp", PROFILE)]
     roots += [rig.folder / "cups" / name for name in CUPS_OWN]
     for root in roots:
         yield from (path for path in root.rglob("*") if path.is_file())
     yield LOG / "kioskd.log"
 
 
-def _processes(rig: Rig) -> Iterator[tuple[str, int]]:
+def _processes(rig: Rig, screen: int) -> Iterator[tuple[str, int]]:
     daemon = psutil.Process(rig.pid)
     yield "the daemon", daemon.pid
     for child in daemon.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             yield next((part for part in child.cmdline() if ":" in part), child.name()), child.pid
     yield "cupsd", rig.cups.pid("cupsd")
+    chromium = psutil.Process(screen)
+    for one in (chromium, *chromium.children(recursive=True)):
+        yield SCREEN, one.pid
 
 
 def _memory(pid: int) -> Iterator[bytes]:
