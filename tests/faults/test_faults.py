@@ -132,7 +132,7 @@ FAULTS: Final = [
     Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=25),
     # ---- the machine
     Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
-    Fault("no file descriptors for a call",  v.idle,    h.both(no_fds, v.call_in_vain), see.lasting(see.scene(Scene.WAITING), 4), fds_again, then=v.new_call),
+    Fault("no file descriptors for a call",  v.waiting, h.both(no_fds, v.taken_in_vain), see.lasting(see.scene(Scene.WAITING), 4), fds_again, then=v.new_call),
     Fault("journal hangs, full",             v.talking, h.fill_journal,           see.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
     Fault("no memory for a scan",            h.both(v.fresh, v.asked_to_scan), h.both(h.little_memory("scanner"), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
     Fault("spool full at a scan",            v.asked_to_scan, h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.DISK_FULL), h.empty_spool, then=v.scan_again, root=True),
@@ -144,7 +144,7 @@ FAULTS: Final = [
     Fault("clock an hour ahead",             v.talking, h.clock(3600),  see.NOT_TOUCHED, h.clock(0), then=v.new_call),
     Fault("clock an hour back",              v.talking, h.clock(-3600), see.NOT_TOUCHED, h.clock(0), then=v.new_call),
     Fault("clock falls to 1970",             v.talking, h.clock_1970,   see.NOT_TOUCHED, h.clock(0), then=v.new_call),
-    Fault("daemon started in 1970",          v.talking, h.both(h.clock_1970, h.kill_daemon), see.DEAD, h.start_daemon, then=h.both(v.new_call, h.clock(0), v.new_call), flows=NEITHER),
+    Fault("daemon started in 1970",          v.talking, h.both(h.clock_1970, h.kill_daemon), see.DEAD, h.start_daemon, then=h.both(v.refused_for_the_clock, h.clock(0), v.new_call), flows=NEITHER),
     # ---- the daemon killed in every state of a visit
     *(Fault(f"daemon killed: {name}",        given,     h.kill_daemon,  see.DEAD, h.start_daemon, then=h.both(v.nothing_left, v.new_call), flows=NEITHER, quick=name == "talking")
       for name, given in {

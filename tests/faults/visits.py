@@ -7,6 +7,7 @@ import asyncio
 import aiomqtt
 from playwright.async_api import expect
 
+from kioskd.errors import PeerFault
 from kioskd.signalling import topics
 from kioskd.signalling.messages import Waiting, parse
 from kioskd.visit.words import PrintStage, ScanStage, Scene
@@ -47,11 +48,17 @@ async def waiting(rig: Rig) -> None:
     await rig.wait_in_line()
 
 
-async def call_in_vain(rig: Rig) -> None:
-    """A call is placed and taken, and cannot be had: the agent is told so."""
-    await rig.wait_in_line()
+async def taken_in_vain(rig: Rig) -> None:
+    """The call that waits is taken, and cannot be had: the agent is told so."""
     await rig.agent.page.get_by_test_id("take").first.click()
     await agent_is_told(rig)
+
+
+async def refused_for_the_clock(rig: Rig) -> None:
+    """By the kiosk's clock the agent's proof is none yet: both are told that it is the clock."""
+    await rig.wait_in_line()
+    await rig.agent.page.get_by_test_id("take").first.click()
+    await rig.resident.until("the clock is told", lambda view: view.refused is PeerFault.CLOCK)
 
 
 async def asked_to_scan(rig: Rig) -> None:
