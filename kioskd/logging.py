@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
+import errno
 import logging
 import queue
 import sys
 import threading
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 
+log = structlog.get_logger(__name__)
+
 LINES: Final = 10_000
 """Lines that may wait for a log that is not read; what comes then is dropped."""
+SHORTAGE_S: Final = 10.0
+_SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LAST_WORDS_S: Final = 1.0
 """How long the end of the process waits for the log to be taken."""
 
@@ -92,3 +98,23 @@ def configure(*, verbose: bool = False) -> None:
     # These say at warning level what our own events say better.
     for name in ("aioice", "aiortc", "libav", "mqtt"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def tell_shortages_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Log once in SHORTAGE_S that the system has no more of something, such as descriptors.
+
+    asyncio tells of a connection that cannot be accepted a hundred times a second, each time
+    with a trace: the journal would hold nothing else.
+    """
+    told = float("-inf")
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal told
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _SHORTAGES:
+            loop.default_exception_handler(context)
+        elif loop.time() - told >= SHORTAGE_S:
+            told = loop.time()
+            log.error("system.shortage", what=context["message"], error=error.strerror)
+
+    loop.set_exception_handler(handle)

@@ -27,6 +27,7 @@ from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceBusy
 from kioskd.hal.device import DeviceKind
+from kioskd.logging import tell_shortages_once
 from kioskd.runtime import worker
 from kioskd.runtime.hotplug import Hotplug
 from kioskd.runtime.notify import notify
@@ -96,6 +97,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        tell_shortages_once(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         control = ControlServer(

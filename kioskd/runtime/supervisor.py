@@ -200,7 +200,8 @@ class Supervised(Generic[D]):
         Where a check proves nothing it stands until the device was opened well again, or for
         STANDS_S; or until checks that failed too, for it was unplugged, succeed again.
         """
-        if error.reason not in _ABSENT and not self.device.check_proves:
+        proved = self.device.check_proves or isinstance(error, _RefusedBySystem)
+        if error.reason not in _ABSENT and not proved:
             self._failed_until = time.monotonic() + STANDS_S
         self.report(error)
 
@@ -305,10 +306,14 @@ class Supervised(Generic[D]):
             self._on_change(self.health)
 
 
+class _RefusedBySystem(DeviceError):
+    """The device itself may be well: it is taken for that again at the next look."""
+
+
 @contextlib.contextmanager
 def _system_errors() -> Iterator[None]:
     """Make a DeviceError of what the system refuses a driver, such as one more descriptor."""
     try:
         yield
     except OSError as error:
-        raise DeviceError(Reason.IO_ERROR, str(error)) from error
+        raise _RefusedBySystem(Reason.IO_ERROR, str(error)) from error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from kioskd.call.control import parse_from_agent
-from kioskd.logging import PatientStream
+from kioskd.logging import PatientStream, tell_shortages_once
 from kioskd.runtime.others import what_is_wrong
 from kioskd.screen.messages import parse_action
 from kioskd.signalling.messages import parse
@@ -72,3 +75,18 @@ def test_a_message_that_is_none_of_ours_is_not_quoted(read: Callable[[str], obje
             read(text)
         assert what_is_wrong(caught.value)
         assert secret not in what_is_wrong(caught.value)
+
+
+async def test_a_shortage_that_lasts_is_told_once() -> None:
+    loop = asyncio.get_running_loop()
+    tell_shortages_once(loop)
+    others: list[object] = []
+    with structlog.testing.capture_logs() as told:
+        for _ in range(100):
+            loop.call_exception_handler(
+                {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")}
+            )
+    assert [one["event"] for one in told] == ["system.shortage"]
+    loop.default_exception_handler = others.append  # type: ignore[method-assign, assignment]
+    loop.call_exception_handler({"message": "another", "exception": OSError(errno.EPIPE, "")})
+    assert len(others) == 1  # what is no shortage is told as ever

@@ -105,6 +105,7 @@ async def test_what_the_system_refuses_a_driver_is_a_failure_of_its_device(
     with pytest.raises(DeviceError, match="no descriptors left"):
         async with watched.supervised.lease():
             pytest.fail("it was opened")
+    await watched.until(DeviceState.READY)  # the camera itself has nothing
 
 
 async def test_a_check_that_hangs_is_told_before_it_has_ended(watched: Watched) -> None:
