@@ -260,3 +260,16 @@ async def purge(config: Path) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+
+
+async def test_a_living_daemon_keeps_its_documents(config: Path) -> None:
+    left = config.parent / "spool" / "visit" / "page"
+    left.parent.mkdir(parents=True)
+    left.write_text("a resident's paper")
+    server = await asyncio.start_unix_server(lambda _, w: w.close(), config.parent / "control.sock")
+    async with server:
+        process = await purge(config)
+        told, _ = await process.communicate()
+    assert process.returncode == 4
+    assert b"stop it first" in told
+    assert left.exists()
