@@ -170,9 +170,9 @@ class Daemon:
             safe_mode=self._starts.safe,
             failed_starts=self._starts.failed,
             stuck=self._watchdog.stuck(),
-            unsigned=self.kiosk.peers.unsigned,
-            clock_doubted=self.kiosk.peers.clock_doubted,
-            refused_peers=self.kiosk.peers.refused,
+            unsigned=self.kiosk.calls.peers.unsigned,
+            clock_doubted=self.kiosk.calls.peers.clock_doubted,
+            refused_peers=self.kiosk.calls.peers.refused,
             loop_lag_p99_ms=round(lag_p99_ms, 1),
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),
@@ -198,7 +198,7 @@ class Daemon:
         while True:
             pulse.beat()
             visit = self.kiosk.visit
-            figures = await self.kiosk.call_stats()
+            figures = await self.kiosk.calls.stats()
             self._stats = CallStatus(
                 scene=visit.scene,
                 service=visit.service or None,

@@ -125,12 +125,16 @@ class NetworkScanner:
 
     async def __aenter__(self) -> Self:
         await self.switch_on()
+        self.configure()
+        return self
+
+    def configure(self) -> None:
+        """Write SANE's configuration: this scanner is the only one."""
         (self._config_dir / "dll.conf").write_text("airscan\n")
         (self._config_dir / "airscan.conf").write_text(
             f'[devices]\n"Kiosk" = http://127.0.0.1:{self._port}/eSCL/, eSCL\n'
             "[options]\ndiscovery = disable\n"
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.switch_off()

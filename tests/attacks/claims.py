@@ -224,7 +224,7 @@ async def _(stand: Stand, _: Eavesdropper) -> int:
     assert stand.kiosk.visit.agent is not None
     assert stand.kiosk.visit.agent.id == "lea"
     flooded = 2 * FLOOD
-    await stand.until(lambda: stand.kiosk.peers.refused == flooded, "not all were looked at")
+    await stand.until(lambda: stand.kiosk.calls.peers.refused == flooded, "not all were looked at")
     return flooded
 
 
@@ -232,15 +232,15 @@ async def _(stand: Stand, _: Eavesdropper) -> int:
 
 
 async def _clock(stand: Stand, off_s: float) -> int:
-    stand.kiosk.peers.clock = lambda: time.time() + off_s
+    stand.kiosk.calls.peers.clock = lambda: time.time() + off_s
     entry = await stand.wait_in_line()
     await stand.say(Agent(stand.caf).claim(entry))
     assert (await stand.hear(Refused)).fault is PeerFault.CLOCK
     assert stand.screen.seen is not None
     assert stand.screen.seen.refused is PeerFault.CLOCK
-    peers = stand.kiosk.peers
+    peers = stand.kiosk.calls.peers
     assert peers.clock_doubted
-    stand.kiosk.peers.clock = time.time
+    stand.kiosk.calls.peers.clock = time.time
     await stand.say(Agent(stand.caf).claim(entry))  # once it is set right, all is well
     await stand.hear(Offer)
     await stand.until(lambda: not peers.clock_doubted, "the clock is still doubted")

@@ -94,7 +94,7 @@ class Stand:
         self._client = client
         self._inbox: list[Signal] = []
         self._come = asyncio.Event()
-        kiosk.peers.on_refused = lambda fault, *_: self.refused.append(fault)
+        kiosk.calls.peers.on_refused = lambda fault, *_: self.refused.append(fault)
 
     async def listen(self) -> None:
         """Keep everything that passes through the broker."""
@@ -139,8 +139,8 @@ class Stand:
 
     def pass_time(self, seconds: float) -> None:
         """Let the kiosk's proofs be that much older."""
-        self.kiosk.peers.clock = lambda: time.time() + seconds
-        self.kiosk.peers.monotonic = lambda: time.monotonic() + seconds
+        self.kiosk.calls.peers.clock = lambda: time.time() + seconds
+        self.kiosk.calls.peers.monotonic = lambda: time.monotonic() + seconds
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Look until something in the kiosk is so; fail with `what`."""

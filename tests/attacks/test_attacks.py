@@ -31,7 +31,7 @@ async def test_an_attack_gets_nothing(attack: Attack) -> None:
         told = [attack.fault] * min(tried, TOLD)
         counted = attack.fault is None or kiosk.refused == told
         if attack.fault is not None:
-            assert kiosk.kiosk.peers.refused == tried
+            assert kiosk.kiosk.calls.peers.refused == tried
         quiet = not ear.media and not ear.document_bytes
         keep(
             {
@@ -59,7 +59,7 @@ async def test_the_same_wire_carries_a_call_to_whoever_claims_without_verificati
             await ear.received.wait()
         assert ear.media > 0
         assert ear.document_bytes > 0
-        assert kiosk.kiosk.peers.unsigned
+        assert kiosk.kiosk.calls.peers.unsigned
 
 
 async def test_a_verified_agent_gets_the_call_and_is_named() -> None:

@@ -106,7 +106,11 @@ async def hide(screen: Page) -> None:
     sheet = screen.get_by_test_id("hide-sheet")
     nothing = screen.get_by_test_id("hide-nothing")
     await expect(nothing).to_be_disabled()
+    picture = sheet.locator("img")
     for again in (True, False):
+        # Before its picture is there, the sheet has another size.
+        await expect(picture).to_have_attribute("data-shown", re.compile("."))
+        await expect(picture).to_have_js_property("complete", True)
         box = await sheet.bounding_box()
         assert box is not None
         left, top, right, bottom = HIDDEN
@@ -116,11 +120,11 @@ async def hide(screen: Page) -> None:
         await screen.mouse.move(*end, steps=5)
         await screen.mouse.up()
         await expect(nothing).to_be_enabled()
-        await expect(sheet.locator("img")).to_have_attribute("data-shown", re.compile(r"\?1$"))
+        await expect(picture).to_have_attribute("data-shown", re.compile(r"\?1$"))
         if again:
             await nothing.click()
             await expect(nothing).to_be_disabled()
-    await expect(sheet.locator("img")).to_have_js_property("complete", True)
+    await expect(picture).to_have_js_property("complete", True)
     await screen.screenshot(path=stage.ARTEFACTS / "screen-hide.png")
     await screen.get_by_test_id("hide-done").click()
     await screen.screenshot(path=stage.ARTEFACTS / "screen-hidden.png")

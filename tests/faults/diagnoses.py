@@ -137,11 +137,13 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "spool full at the second page":   says(T.SPOOL_FULL),
     "spool full at a document":        says(T.SPOOL_FULL),
     "a page cannot be kept":           not_met(IN_A_SCAN),
+    "the audit's disk syncs nothing":  says(T.AUDIT),
     "names are not resolved":          says(T.NAMES if has_route() else T.NO_NETWORK),
     "clock an hour ahead":             not_met("no other clock is here to compare it with"),
     "clock an hour back":              says(T.CLOCK),
     "clock falls to 1970":             says(T.CLOCK),
     "daemon started in 1970":          says(T.DEAD, also=[T.CLOCK]),
+    **{one.name: not_met(IN_A_SCAN) for one in FAULTS if one.name.startswith("SANE says ")},
     **{one.name: DEAD for one in FAULTS if one.name.startswith("daemon killed: ")},
 }
 # fmt: on

@@ -15,6 +15,7 @@ from typing import Final
 
 from kioskd.simulation import pipewire
 from kioskd.simulation.ipp_printer import Fault as PrinterFault
+from kioskd.simulation.sane import write_sane_config
 from tests.faults.relay import Line
 from tests.faults.rig import Rig
 
@@ -266,6 +267,24 @@ async def scanner_on(rig: Rig) -> None:
     await rig.scanner.switch_on()
 
 
+def sane_says(status: str) -> Hand:
+    """Put SANE's `test` backend in the scanner's place: each page ends with a status of SANE's.
+
+    The scanner's next worker has it.
+    """
+
+    async def do(rig: Rig) -> None:
+        write_sane_config(rig.folder / "sane", f"read-status-code {status}")
+
+    return do
+
+
+async def scanner_as_before(rig: Rig) -> None:
+    """Put the network scanner back, for a new worker."""
+    rig.scanner.configure()
+    rig.worker("scanner").kill()
+
+
 async def agent_crashes(rig: Rig) -> None:
     """Let the agent's browser crash."""
     await rig.agent.crash()
@@ -354,14 +373,14 @@ async def fill_journal(rig: Rig) -> None:
     rig.machine.fill_journal()
 
 
-def fail(kind: str, error: str, *calls: str) -> tuple[Hand, Hand]:
-    """Let system calls of a device's worker fail, through ptrace; and no longer."""
+def fail(pid: Callable[[Rig], int], error: str, *calls: str) -> tuple[Hand, Hand]:
+    """Let system calls of a process fail, through ptrace; and no longer."""
     tracer: list[asyncio.subprocess.Process] = []
 
     async def take(rig: Rig) -> None:
         names = ",".join(calls)
         process = await asyncio.create_subprocess_exec(
-            *("strace", "-f", "-p", str(rig.worker(kind).pid), "-e", f"trace={names}"),
+            *("strace", "-f", "-p", str(pid(rig)), "-e", f"trace={names}"),
             *("-e", f"inject={names}:error={error}"),
             stderr=asyncio.subprocess.PIPE,
         )

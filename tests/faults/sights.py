@@ -74,6 +74,10 @@ def scene(*scenes: Scene) -> Sight:
     )
 
 
+AUDIT_FAILS = Sight(
+    "the audit log's disk fails",
+    lambda rig: rig.status is not None and rig.status.audit.failing is not None,
+)
 DEAD = Sight("the screen's page has lost the daemon", lambda rig: rig.resident.view is None)
 PAPER_OVER = Sight(
     "the job's end is told",
@@ -88,6 +92,7 @@ HEALTHY = Sight(
     lambda rig: (
         rig.status is not None
         and rig.status.broker_online
+        and rig.status.audit.failing is None
         and all(one.state in (DeviceState.READY, DeviceState.BUSY) for one in rig.status.devices)
     ),
 )

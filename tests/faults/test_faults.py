@@ -64,7 +64,10 @@ class Fault:
 
 cupsd, printer, mosquitto = h.CUPSD, h.IPP_PRINTER, h.MOSQUITTO
 pipewire, wireplumber, pulse = h.PIPEWIRE, h.WIREPLUMBER, h.PULSE
-no_writes, writes_again = h.fail("scanner", "EIO", "rename", "renameat2")
+no_writes, writes_again = h.fail(
+    lambda rig: rig.worker("scanner").pid, "EIO", "rename", "renameat2"
+)
+no_sync, sync_again = h.fail(lambda rig: rig.pid, "EIO", "fsync", "fdatasync")
 no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
 
 # fmt: off
@@ -93,6 +96,12 @@ FAULTS: Final = [
     Fault("scanner worker killed in a page", v.scanning, h.kill_worker("scanner"),   see.scan(ScanStage.FAILED, Reason.CRASHED), then=v.scan_again),
     Fault("scanner worker hangs in a page",  v.scanning, h.freeze_worker("scanner"), see.scan(ScanStage.FAILED, Reason.NO_ANSWER), then=v.scan_again, seen_s=40),
     Fault("scanner hangs in a page",         v.scanning, h.scanner_hangs,      see.scan(ScanStage.FAILED, Reason.NO_ANSWER, Reason.OFFLINE, Reason.IO_ERROR), h.scanner_goes_on, then=v.scan_again, seen_s=40),
+    *(Fault(f"SANE says {status}", h.both(h.sane_says(f"SANE_STATUS_{status}"), v.fresh, v.asked_to_scan), v.press("scan-start"), see.scan(ScanStage.FAILED, reason), h.scanner_as_before, then=v.scan_again)
+      for status, reason in {
+          "JAMMED": Reason.PAPER_JAM, "COVER_OPEN": Reason.COVER_OPEN, "DEVICE_BUSY": Reason.BUSY,
+          "IO_ERROR": Reason.IO_ERROR, "NO_MEM": Reason.OUT_OF_MEMORY, "ACCESS_DENIED": Reason.PERMISSION,
+          "INVAL": Reason.UNSUPPORTED,
+      }.items()),
     # ---- sound
     Fault("microphone unplugged",            v.talking, h.microphone_off,     see.device(MICROPHONE, ABSENT), h.microphone_on, flows=PICTURE_ONLY, quick=True),
     Fault("loudspeaker unplugged",           v.talking, h.speaker_off,        see.device(SPEAKER, ABSENT), h.speaker_on),
@@ -139,6 +148,7 @@ FAULTS: Final = [
     Fault("spool full at the second page",   v.scan_page,     h.both(h.fill_spool, v.press("scan-start")), see.scan(ScanStage.PREVIEW, Reason.DISK_FULL, pages=1), h.empty_spool, then=h.both(v.scan_again, v.send_pages), root=True),
     Fault("spool full at a document",        v.talking,       h.both(h.fill_spool, v.send_document, v.refused_for_space), see.NOT_TOUCHED, h.empty_spool, then=v.print_again, root=True),
     Fault("a page cannot be kept",          h.both(v.fresh, v.asked_to_scan), h.both(no_writes, v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.IO_ERROR, Reason.DISK_FULL), writes_again, then=v.scan_again),
+    Fault("the audit's disk syncs nothing",  v.scan_page,     h.both(no_sync, v.send_pages), see.AUDIT_FAILS, sync_again, then=v.all_is_in_the_audit),
     Fault("names are not resolved",          v.talking, h.names_gone,             see.lasting(see.OFFLINE, 5), h.names_back, root=True),
     # ---- the clock
     Fault("clock an hour ahead",             v.talking, h.clock(3600),  see.NOT_TOUCHED, h.clock(0), then=v.new_call),

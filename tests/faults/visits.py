@@ -7,6 +7,7 @@ import asyncio
 import aiomqtt
 from playwright.async_api import expect
 
+from kioskd.audit.verify import verify
 from kioskd.errors import PeerFault
 from kioskd.signalling import topics
 from kioskd.signalling.messages import Waiting, parse
@@ -101,6 +102,17 @@ async def send_pages(rig: Rig) -> None:
     """Press Send: what was kept arrives at the agent."""
     await rig.resident.press("scan-send")
     await until_seen(rig, scan(ScanStage.SENT))
+
+
+async def all_is_in_the_audit(rig: Rig) -> None:
+    """The chain of the audit log is whole, and what happened meanwhile stands in it."""
+    assert rig.status is not None
+    assert rig.status.audit.lost == 0
+    folder = rig.folder / "state" / "audit"
+    result = await asyncio.to_thread(verify, folder)
+    assert not result.faults
+    text = "".join(file.read_text() for file in sorted(folder.glob("*.jsonl")))
+    assert text.count('"document-sent"') > 0
 
 
 async def asked_to_print(rig: Rig) -> None:

@@ -112,7 +112,7 @@ async def test_a_stopped_daemon_is_back(config: Path) -> None:
         os.kill(first.pid, signal.SIGSTOP)
         stopped = asyncio.get_running_loop().time()
         second = await service.until_ready(1)
-        assert first.code == -signal.SIGABRT
+        assert first.code == -signal.SIGABRT, service.log.read_text()[-3000:]
         assert second.ready is not None
         assert second.ready - stopped < WATCHDOG_S + 20
         assert (await status(config)).pid == second.pid

@@ -59,6 +59,8 @@ export function watchStrokes(root: HTMLElement, send: (action: Action) => void):
     const sheet = target?.closest<HTMLElement>("[data-testid=hide-sheet]") ?? null;
     if (sheet === null || stroke !== null) return;
     event.preventDefault();
+    // Nobody can mean a part of a page that is not seen yet; and the sheet still grows.
+    if (!sheet.querySelector("img")?.naturalWidth) return;
     const [x, y] = place(sheet, event);
     stroke = { sheet, page: Number(sheet.dataset.page), left: x, right: x, top: y, bottom: y };
     draw();

@@ -1,0 +1,176 @@
+"""The kiosk's end of its calls: who claims them, the leg to the agent, what is said on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kioskd.app import telling
+from kioskd.app.devices import Devices
+from kioskd.app.identity import identity_of
+from kioskd.app.line import Line
+from kioskd.app.peers import Peers
+from kioskd.app.sensors import Sensors
+from kioskd.app.talk import Talk
+from kioskd.app.transfers import Transfers
+from kioskd.call import control
+from kioskd.call.statistics import LegStats
+from kioskd.errors import PeerFault
+from kioskd.hal.scanner import ScanSettings
+from kioskd.runtime.tasks import TaskOwner
+from kioskd.settings import Settings
+from kioskd.signalling.messages import Answer, Bye, Claim, RefusalReason, Refused
+from kioskd.visit import effects as do
+from kioskd.visit import events as ev
+from kioskd.visit.events import Event
+from kioskd.visit.state import Media, Visit
+from kioskd.visit.words import EndReason, Scene
+
+
+class Calls:
+    """One call at a time, of the visit that `visit` returns; what happens is posted.
+
+    `on_picture(data, timestamp_us, key)` gets the agent's pictures, encoded; `on_sound(pcm)`
+    the agent's voice.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Devices,
+        sensors: Sensors,
+        transfers: Transfers,
+        line: Line,
+        tasks: TaskOwner,
+        *,
+        post: Callable[[Event], None],
+        visit: Callable[[], Visit],
+        on_picture: Callable[[bytes, int, bool], None],
+        on_sound: Callable[[bytes], None],
+    ) -> None:
+        self._settings = settings
+        self._devices = devices
+        self._sensors = sensors
+        self._transfers = transfers
+        self._line = line
+        self._tasks = tasks
+        self._post = post
+        self._visit = visit
+        self._on_picture = on_picture
+        self._on_sound = on_sound
+        self._talk: Talk | None = None
+        self.peers = Peers(
+            settings.kiosk,
+            identity_of(settings),
+            epoch=line.epoch,
+            post=post,
+            tell=line.tell,
+            visit=visit,
+        )
+
+    # -- from the broker and the agent ---------------------------------------------
+
+    def on_signal(self, service: str, agent: str, message: Claim | Answer | Bye) -> None:
+        """Take what an agent says through the broker."""
+        match message:
+            case Claim():
+                self.peers.on_claim(service, message)
+            case Answer(call=call, sdp=sdp):
+                talk = self._talk if self._is_ours(service, agent, call) else None
+                if talk is not None and self.peers.accepts(message):
+                    self._tasks.start("answer", talk.accept(sdp))
+            case Bye(call=call):
+                if self._is_ours(service, agent, call):
+                    self._on_bye(message)
+
+    def _on_bye(self, bye: Bye) -> None:
+        if self._visit().scene is not Scene.CONNECTING:
+            self._post(ev.End())
+        elif bye.reason is EndReason.NOT_VERIFIED:  # the agent does not believe us
+            self._post(ev.PeerRefused(bye.call, bye.fault or PeerFault.MISMATCH))
+        else:
+            self._post(ev.LegFailed())
+
+    def _is_ours(self, service: str, agent: str, call: str) -> bool:
+        visit = self._visit()
+        mine = visit.agent is not None and visit.agent.id == agent
+        return mine and visit.call == call and visit.service == service
+
+    def _on_control(self, message: control.FromAgent) -> None:
+        match message:
+            case control.ScanRequest(request=request):
+                settings = ScanSettings(message.source, message.mode, message.dpi)
+                self._post(ev.ScanAsked(request, settings, by_agent=True))
+            case control.ScanCancel(request=request):
+                self._post(ev.ScanWithdrawn(request))
+            case control.PrintCancel(document=document):
+                self._post(ev.PrintWithdrawn(document))
+
+    # -- what the visit wants ------------------------------------------------------
+
+    def join(self, service: str, call: str, waited_s: float) -> None:
+        """Have the call wait in a service's line, where it has waited for `waited_s` seconds."""
+        self.peers.begin(call)
+        self._line.join(service, call, self._visit().language, waited_s)
+
+    def refuse(self, call: str, agent: str, taken_by: str | None) -> None:
+        """Tell an agent that the call is another's, or gone."""
+        reason = RefusalReason.GONE if taken_by is None else RefusalReason.TAKEN
+        refused = Refused(call=call, reason=reason, taken_by=taken_by or "")
+        service = self._visit().service
+        if service:
+            self._line.tell(service, agent, refused)
+
+    def start(self, call: str, agent: str) -> None:
+        """Offer a leg to the agent who has claimed the call."""
+        service = self._visit().service
+        talk = Talk(
+            self._settings.call,
+            self._devices,
+            self._sensors,
+            hello=self._hello,
+            post=self._post,
+            on_control=self._on_control,
+            on_document=self._transfers.receive,
+            on_remote_video=self._on_picture,
+            on_remote_sound=self._on_sound,
+        )
+        self._talk = talk
+        self._transfers.attach(talk.leg)
+
+        def send_offer(sdp: str) -> None:
+            self._line.tell(service, agent, self.peers.offer(service, call, agent, sdp))
+
+        self._tasks.start("leg", talk.run(send_offer))
+
+    def close(self, close: do.CloseLeg) -> None:
+        """End the leg, and say so on it and through the broker."""
+        talk, self._talk = self._talk, None
+        self._transfers.detach()
+        if talk is not None:
+            talk.say_goodbye(close.reason)
+        bye = Bye(call=close.call, reason=close.reason, fault=close.fault)
+        self._line.tell(self._visit().service, close.agent, bye)
+        self._tasks.cancel("leg", "answer")
+
+    def set_media(self, media: Media) -> None:
+        """Send, or stop sending, the resident's voice and picture; the agent is told."""
+        if self._talk is not None:
+            self._talk.set_media(media)
+            self._talk.say(telling.media(media))
+
+    def say(self, message: control.ToAgent) -> None:
+        """Tell the agent something, if there is a leg."""
+        if self._talk is not None:
+            self._talk.say(message)
+
+    def ask_keyframe(self) -> None:
+        """The resident's page has lost the picture and needs a whole one."""
+        if self._talk is not None:
+            self._tasks.start("keyframe", self._talk.leg.request_keyframe())
+
+    def _hello(self) -> list[control.ToAgent]:
+        return telling.hello(self._settings.kiosk, self._visit(), self._devices.reports())
+
+    async def stats(self) -> LegStats | None:
+        """Return the figures of the call, or None when there is none."""
+        return await self._talk.stats() if self._talk is not None else None
