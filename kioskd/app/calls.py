@@ -133,9 +133,10 @@ class Calls:
             on_document=self._transfers.receive,
             on_remote_video=self._on_picture,
             on_remote_sound=self._on_sound,
+            on_leg=self._transfers.attach,
+            on_dead=self._line.link.hurry,
         )
         self._talk = talk
-        self._transfers.attach(talk.leg)
 
         def send_offer(sdp: str) -> None:
             self._line.tell(service, agent, self.peers.offer(service, call, agent, sdp))

@@ -10,7 +10,12 @@ from kioskd.visit.state import Media, Print, Scan, Visit
 def hello(
     kiosk: KioskSettings, visit: Visit, devices: list[control.DeviceReport]
 ) -> list[control.ToAgent]:
-    """Return what is said first."""
+    """Return what is said first on a leg: a later one finds papers under way."""
+    papers: list[control.ToAgent] = []
+    if visit.scan is not None:
+        papers.append(scan(visit.scan))
+    if visit.print is not None:
+        papers.append(job(visit.print))
     return [
         control.Hello(
             kiosk=kiosk.id,
@@ -21,6 +26,7 @@ def hello(
         ),
         control.Devices(devices=devices),
         media(visit.own_media),
+        *papers,
     ]
 
 

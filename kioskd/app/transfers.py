@@ -62,8 +62,10 @@ class Transfers:
         self._outcome: asyncio.Future[DocumentFault | None] | None = None
 
     def attach(self, leg: Leg) -> None:
-        """Use the channels of a new leg."""
+        """Use the channels of a new leg; the document under way goes on where it stopped."""
+        self.detach()
         self._leg = leg
+        self._say(TO_AGENT, self._sender.resume())
 
     def detach(self) -> None:
         """The leg is going: nothing more can be sent or received on it."""

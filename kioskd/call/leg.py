@@ -117,6 +117,11 @@ class Leg:
         """Where the leg is."""
         return self._state
 
+    @property
+    def packets_received(self) -> int:
+        """How many packets of any kind have come from the agent: a dead path adds none."""
+        return 0 if self._pc is None else seams.packets_received(self._pc)
+
     async def offer(self) -> str:
         """Gather candidates and return the offer's SDP; to be called once.
 

@@ -10,6 +10,7 @@ never on a module, so that nothing else in the process is changed:
     aiortc.clock.current_datetime      the time of arrivals, reports and statistics
     `time` in CLOCKED                  arrivals, round trips, the association's cookie
     OpusEncoder.codec, .resampler      made in its constructor, used in encode()
+    RTCDtlsTransport.__rx_packets      counts what comes, whatever it is
     RTCIceGatherer._connection         the aioice connection behind a gatherer
     aioice Connection.get_component_candidates   opens one socket for each address
     aioice Connection.connect, ._closing         finds the path, then starts consent checks
@@ -32,6 +33,7 @@ import aiortc.clock
 from aioice import Candidate
 from aiortc import (
     RTCIceGatherer,
+    RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpSender,
     rtcrtpreceiver,
@@ -46,6 +48,7 @@ from av.audio.codeccontext import AudioCodecContext
 from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE
 
 DECODER_QUEUE: Final = "_RTCRtpReceiver__decoder_queue"
+RX_PACKETS: Final = "_RTCDtlsTransport__rx_packets"
 ENCODER: Final = "_RTCRtpSender__encoder"
 KEYFRAME_INTERVAL_S: Final = 1.0
 """Least time between two requests: a key frame weighs as much as a second of the rest."""
@@ -165,6 +168,16 @@ def use_steady_clock() -> None:
     for module in CLOCKED:
         assert vars(module)["time"] is time
         vars(module)["time"] = SimpleNamespace(time=steady)
+
+
+def packets_received(connection: RTCPeerConnection) -> int:
+    """Return how many packets have come over the connection's one transport.
+
+    getStats tells it too, at the cost of all the other figures.
+    """
+    transport = connection.getTransceivers()[0].receiver.transport
+    count: int = getattr(transport, RX_PACKETS)
+    return count
 
 
 def send_speech(sender: RTCRtpSender) -> None:

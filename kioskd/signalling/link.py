@@ -31,6 +31,9 @@ KEEPALIVE_S: Final = 15
 """A frozen broker is noticed after about twice this."""
 CONNECT_S: Final = 5.0
 PUBLISH_S: Final = 5.0
+HURRY_S: Final = 1.5
+"""How long the acknowledgement may take where the connection is doubted: a satellite's round
+trip is 0.6 s."""
 OUTBOX: Final = 200
 BEAT_S: Final = 5.0
 LONGEST_ROUND_S: Final = 120.0
@@ -115,6 +118,7 @@ class Link:
         self._beat = beat
         self._outbox: deque[_Queued] = deque()
         self._watched: str | None = None
+        self._doubted = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -130,6 +134,14 @@ class Link:
         self._outbox.append(queued)
         self._idle.clear()
         self._wake.set()
+
+    def hurry(self) -> None:
+        """The way to the world may have changed: doubt the connection.
+
+        A message that is not acknowledged within HURRY_S makes it anew. The keepalive
+        would notice an address that is gone only after half a minute.
+        """
+        self._doubted = True
 
     def watch(self, topic: str | None) -> None:
         """Subscribe to one more topic, in place of the one watched before; None for none."""
@@ -252,6 +264,7 @@ class Link:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
+        doubted, self._doubted = self._doubted, False
         await _firmly(
             client.publish(
                 message.topic,
@@ -259,7 +272,7 @@ class Link:
                 qos=1,
                 retain=message.retain,
                 properties=properties,
-                timeout=PUBLISH_S,
+                timeout=HURRY_S if doubted else PUBLISH_S,
             )
         )
 

@@ -304,6 +304,21 @@ def line(how: Line) -> Hand:
     return do
 
 
+def path(*, sent_lost: bool = False, received_lost: bool = False) -> Hand:
+    """Let the call's datagrams be lost, on one way or on both; or mend that."""
+
+    async def do(rig: Rig) -> None:
+        rig.machine.set_path(sent_lost=sent_lost, received_lost=received_lost)
+
+    return do
+
+
+async def change_address(rig: Rig) -> None:
+    """Let the kiosk get another address: nothing that is connected carries any more."""
+    rig.machine.change_address()
+    rig.relay.strand()
+
+
 # -- limits of the machine -----------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The machine that the daemon runs on: its names, its clock, its RAM disk, its journal.
+"""The machine that the daemon runs on: names, clock, network path, RAM disk, journal.
 
 Mounts need root; as another user the rows that take them are left out, and said so.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 CLOCK: Final = Path(__file__).with_name("clock.c")
+PATH: Final = Path(__file__).with_name("path.c")
 BROKER_NAME: Final = "broker.kiosk.test"
 SPOOL_MB: Final = 64
 PIPE_BYTES: Final = 4096
@@ -37,6 +38,9 @@ class Machine:
         self._resolver = folder / "resolv.conf"
         self._offset = folder / "clock"
         self._clock = folder / "clock.so"
+        self._path = folder / "path"
+        self._path_library = folder / "path.so"
+        self._changes = 0
         self._log = log
         self._journal: Process | None = None
         self._pipe = -1
@@ -50,7 +54,12 @@ class Machine:
     async def __aenter__(self) -> Self:
         self._resolver.write_text("nameserver 127.0.0.1\n")  # where nobody answers
         self.names(known=True)
-        await self._make_clock()
+        self.set_clock(0)
+        self.set_path()
+        # libfaketime's clock makes sleeps fail with EINVAL once it has jumped.
+        for source, library in ((CLOCK, self._clock), (PATH, self._path_library)):
+            flags = ["-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-ldl"]
+            await _run("gcc", "-o", str(library), str(source), *flags)
         if self.root:
             await _run("mount", "-t", "tmpfs", "-o", f"size={SPOOL_MB}m", "tmpfs", str(self.spool))
         return self
@@ -76,24 +85,32 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What gives a process the machine's clock."""
-        return {"LD_PRELOAD": str(self._clock), "KIOSK_CLOCK": str(self._offset)}
-
-    async def _make_clock(self) -> None:
-        """Compile the clock: libfaketime's makes sleeps fail with EINVAL once it has jumped."""
-        self.set_clock(0)
-        flags = ["-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-ldl"]
-        await _run("gcc", "-o", str(self._clock), str(CLOCK), *flags)
+        """What gives a process the machine's clock and path."""
+        return {
+            "LD_PRELOAD": f"{self._clock}:{self._path_library}",
+            "KIOSK_CLOCK": str(self._offset),
+            "KIOSK_PATH": str(self._path),
+        }
 
     def set_clock(self, offset_s: float) -> None:
         """Let the clock be `offset_s` seconds before or after the true one, at once."""
-        # In place: the processes have it mapped.
-        with self._offset.open("r+b" if self._offset.exists() else "wb") as file:
-            file.write(struct.pack("=q", round(offset_s)))
+        _write_in_place(self._offset, struct.pack("=q", round(offset_s)))
 
     def set_clock_to_1970(self) -> None:
         """Let the clock be where one without a battery begins, a minute after its start."""
         self.set_clock(60 - time.time())
+
+    # -- the path of a call ------------------------------------------------------------
+
+    def set_path(self, *, sent_lost: bool = False, received_lost: bool = False) -> None:
+        """Lose the datagrams that the daemon sends, or those that come to it."""
+        state = struct.pack("=iii", sent_lost, received_lost, self._changes)
+        _write_in_place(self._path, state)
+
+    def change_address(self) -> None:
+        """Let the sockets that are open carry nothing any more; new ones do."""
+        self._changes += 1
+        self.set_path()
 
     # -- the journal -------------------------------------------------------------------
 
@@ -134,6 +151,12 @@ class Machine:
         except BlockingIOError:
             # The flag belongs to the pipe's open file, which the daemon shares.
             os.set_blocking(self._pipe, True)
+
+
+def _write_in_place(file: Path, data: bytes) -> None:
+    """The processes have it mapped."""
+    with file.open("r+b" if file.exists() else "wb") as target:
+        target.write(data)
 
 
 async def _run(*command: str) -> None:

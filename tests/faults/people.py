@@ -37,9 +37,16 @@ WATCH = """async () => {
   await context.resume();
   const analyser = context.createAnalyser();
   analyser.fftSize = 2048;
-  context.createMediaStreamSource(video.srcObject).connect(analyser);
   const data = new Float32Array(analyser.fftSize);
+  let track = null, source = null;
   window.watchTimer = setInterval(() => {
+    const [now] = video.srcObject?.getAudioTracks() ?? [];
+    if (now !== undefined && now !== track) {  // at first, and with each leg
+      source?.disconnect();
+      track = now;
+      source = context.createMediaStreamSource(new MediaStream([now]));
+      source.connect(analyser);
+    }
     analyser.getFloatTimeDomainData(data);
     if (data.some((one) => Math.abs(one) > 0.005)) seen('sound');
   }, 20);

@@ -26,6 +26,7 @@ class Relay:
         self._line = Line.GOOD
         self._good = asyncio.Event()
         self._good.set()
+        self._living = object()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -37,6 +38,10 @@ class Relay:
             await self._close()
         elif self._server is None:
             await self._listen()
+
+    def strand(self) -> None:
+        """Let what is connected carry nothing any more; new connections do."""
+        self._living = object()
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -61,11 +66,12 @@ class Relay:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        living = self._living
         try:
             far, out = await asyncio.open_connection("127.0.0.1", self._port)
             pumps = [
-                asyncio.create_task(self._pump(near, out)),
-                asyncio.create_task(self._pump(far, back)),
+                asyncio.create_task(self._pump(near, out, living)),
+                asyncio.create_task(self._pump(far, back, living)),
             ]
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -80,8 +86,12 @@ class Relay:
             back.close()
             self._tasks.discard(task)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, living: object
+    ) -> None:
         while data := await source.read(65536):
+            if living is not self._living:
+                continue
             if self._line is Line.SLOW:
                 await asyncio.sleep(self._delay_s)
             await self._good.wait()

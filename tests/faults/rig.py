@@ -36,7 +36,7 @@ from kioskd.simulation.broker import EmbeddedBroker, free_port
 from kioskd.simulation.cups import PrivateCups
 from kioskd.simulation.escl import NetworkScanner
 from kioskd.simulation.pipewire import PrivatePipewire
-from kioskd.visit.words import Scene
+from kioskd.visit.words import LineQuality, Scene
 from tests.contract import v4l2
 from tests.e2e import stage
 from tests.e2e.conftest import sign_in
@@ -235,6 +235,11 @@ class Rig:
     def talking(self) -> bool:
         """True while a call is up, as the resident sees it."""
         return self.resident.view is not None and self.resident.view.scene is Scene.TALKING
+
+    @property
+    def line(self) -> LineQuality | None:
+        """How the line is, as the resident is told."""
+        return None if self.resident.view is None else self.resident.view.line
 
     async def wait_in_line(self) -> None:
         """Choose the CAF, from wherever the last visit left the kiosk."""

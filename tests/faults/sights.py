@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind, DeviceState
-from kioskd.visit.words import PrintStage, ScanStage, Scene
+from kioskd.visit.words import LineQuality, PrintStage, ScanStage, Scene
 from tests.faults.rig import Rig
 
 
@@ -95,6 +95,14 @@ HEALTHY = Sight(
         and rig.status.audit.failing is None
         and all(one.state in (DeviceState.READY, DeviceState.BUSY) for one in rig.status.devices)
     ),
+)
+INTERRUPTED = Sight(
+    "the line is cut, told on the screen",
+    lambda rig: rig.talking and rig.line is LineQuality.LOST,
+)
+ON_THE_LINE = Sight(
+    "the call goes on",
+    lambda rig: rig.talking and rig.line is not LineQuality.LOST and HEALTHY.true(rig),
 )
 OFFLINE = Sight(
     "no broker, told on the screen",

@@ -57,6 +57,7 @@ class Fault:
     seen_s: float = 6.0
     back_s: float = 20.0
     flows: frozenset[str] = BOTH
+    gap_s: float = GAP_S
     quick: bool = False
     root: bool = False
     """It takes a mount."""
@@ -138,7 +139,12 @@ FAULTS: Final = [
     Fault("the line to the broker is cut",   v.talking, h.line(Line.REFUSED),     see.OFFLINE, h.line(Line.GOOD), quick=True),
     Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   see.OFFLINE, h.line(Line.GOOD), seen_s=60),
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
-    Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=25),
+    Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=45),
+    Fault("the call's path is cut",          v.talking, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.scan_page, v.send_pages), gap_s=10, quick=True),
+    Fault("the call's path is cut, one way", v.talking, h.path(sent_lost=True),   see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), seen_s=20, gap_s=30),
+    Fault("the path is cut as a scan is sent", v.sending, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=v.sent, gap_s=15),
+    Fault("the path stays cut",              v.talking, h.path(sent_lost=True, received_lost=True), see.scene(Scene.ENDED), h.path(), then=v.new_call, flows=NEITHER, seen_s=60),
+    Fault("the kiosk's address changes",     v.talking, h.change_address,         see.INTERRUPTED, nothing, see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), gap_s=10, quick=True),
     # ---- the machine
     Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
     Fault("no file descriptors for a call",  v.waiting, h.both(no_fds, v.taken_in_vain), see.lasting(see.scene(Scene.WAITING), 4), fds_again, then=v.new_call),
@@ -208,6 +214,6 @@ async def _run(rig: Rig, fault: Fault, row: dict[str, object]) -> None:
     if flows:
         picture, sound = await rig.agent.gaps()
         row["picture_gap_s"], row["sound_gap_s"] = picture, sound
-        assert PICTURE not in flows or picture < GAP_S, f"no picture for {picture:.1f} s"
-        assert SOUND not in flows or sound < GAP_S, f"no sound for {sound:.1f} s"
+        assert PICTURE not in flows or picture < fault.gap_s, f"no picture for {picture:.1f} s"
+        assert SOUND not in flows or sound < fault.gap_s, f"no sound for {sound:.1f} s"
     await fault.then(rig)

@@ -67,6 +67,21 @@ async def _join(one: RTCPeerConnection, two: RTCPeerConnection) -> None:
     await one.setRemoteDescription(RTCSessionDescription(two.localDescription.sdp, "answer"))
 
 
+async def test_what_comes_is_counted_whatever_it_is() -> None:
+    kiosk, agent = _connection(), _connection()
+    try:
+        kiosk.addTransceiver("audio", "recvonly")
+        opened = asyncio.Event()
+        kiosk.createDataChannel("one").on("open", opened.set)
+        assert seams.packets_received(kiosk) == 0
+        await _join(kiosk, agent)
+        async with asyncio.timeout(10):
+            await opened.wait()
+        assert seams.packets_received(kiosk) > 0
+    finally:
+        await asyncio.gather(kiosk.close(), agent.close())
+
+
 async def test_received_frames_stay_encoded_and_key_frames_can_be_asked_for() -> None:
     kiosk, agent = _connection(), _connection()
     try:

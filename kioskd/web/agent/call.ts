@@ -1,14 +1,14 @@
-// One call: the answering side of the peer connection, and the control channel.
+// One call: the control channel, the documents, and a new leg where the one in use has died.
 
+import { type Channels, Leg } from "./leg";
 import type { Message } from "./line";
 import { type Counters, measure, type Quality } from "./quality";
 import { Receiver, Sender } from "./transfer";
 
 const HEARTBEAT_MS = 1000;
-const INTERRUPTED_MS = 5000;
-const LOST_MS = 15_000;
-const GATHER_MS = 2000;
-const FAREWELL_MS = 300; // the control channel's last message leaves before the connection closes
+const INTERRUPTED_MS = 3500;
+const FRESH_MS = 10_000; // longer than the kiosk waits for one leg
+const LOST_MS = 35_000; // docs/protocol.md: the kiosk looks for another path for 30 s
 
 /** Camera and microphone; what is missing or refused is left out, down to null for neither. */
 export async function localMedia(): Promise<MediaStream | null> {
@@ -30,13 +30,17 @@ export class Call {
   onInterrupted: (interrupted: boolean) => void = () => {};
   /** The call cannot go on: "lost" when it had begun, "failed" before. */
   onBroken: (reason: "lost" | "failed") => void = () => {};
-  receiver: Receiver | null = null;
-  sender: Sender | null = null;
+  readonly receiver = new Receiver();
+  readonly sender = new Sender();
   readonly remote = new MediaStream();
-  private readonly peer: RTCPeerConnection;
+  private leg: Leg | null = null;
+  /** The leg that was answered last, until it is the one in use. */
+  private fresh: Leg | null = null;
+  private freshAt = 0;
+  private number = -1;
   private control: RTCDataChannel | null = null;
-  private answered = false;
-  private opened = false;
+  /** What was said and, by the echo of our heartbeats, may not have been heard yet. */
+  private unheard: { at: number; message: Message }[] = [];
   private closed = false;
   private heardAt = 0;
   private lastAt: number | null = null;
@@ -45,33 +49,32 @@ export class Call {
   private counters: Counters = { at: performance.now(), bytes: 0, lost: 0, received: 0 };
 
   constructor(
-    iceServers: RTCIceServer[],
+    private readonly iceServers: RTCIceServer[],
     readonly local: MediaStream | null,
-  ) {
-    this.peer = new RTCPeerConnection({ iceServers });
-    this.peer.ontrack = (event) => this.remote.addTrack(event.track);
-    this.peer.ondatachannel = (event) => this.channel(event.channel);
-    this.peer.onconnectionstatechange = () => {
-      const state = this.peer.connectionState;
-      if (state === "failed" && !this.opened) this.broken("failed");
-    };
-  }
+  ) {}
 
-  /** Answers the kiosk's offer with all candidates; null when it has been answered already. */
-  async answer(sdp: string): Promise<string | null> {
-    if (this.answered) return null;
-    this.answered = true;
-    await this.peer.setRemoteDescription({ type: "offer", sdp });
-    if (this.local !== null) {
-      for (const track of this.local.getTracks()) this.peer.addTrack(track, this.local);
-    }
-    await this.peer.setLocalDescription(await this.peer.createAnswer());
-    await this.gathered();
-    return this.peer.localDescription?.sdp ?? null;
+  /**
+   * Answers the kiosk's offer of leg `number`; null for one that is not newer than all before.
+   * Each leg is taken into use once it stands; until then the one before stays.
+   */
+  async answer(number: number, sdp: string): Promise<string | null> {
+    if (this.closed || !(number > this.number)) return null;
+    this.number = number;
+    this.fresh?.close();
+    const leg = new Leg(this.iceServers);
+    this.fresh = leg;
+    this.freshAt = performance.now();
+    if (this.leg !== null) this.setInterrupted(true);
+    leg.onOpen = (channels) => this.use(leg, channels);
+    leg.onClosed = () => {
+      if (this.leg === null) this.broken("failed");
+    };
+    return leg.answer(sdp, this.local);
   }
 
   say(message: Message): void {
-    if (this.control?.readyState === "open") this.control.send(JSON.stringify(message));
+    this.unheard.push({ at: performance.now(), message });
+    this.send(message);
   }
 
   setMedia(audio: boolean, video: boolean): void {
@@ -81,8 +84,8 @@ export class Call {
   }
 
   async quality(): Promise<Quality> {
-    const stats = await this.peer.getStats();
-    const { quality, now } = measure(stats.values(), this.counters, performance.now());
+    const stats = (await this.leg?.peer.getStats())?.values() ?? [];
+    const { quality, now } = measure(stats, this.counters, performance.now());
     this.counters = now;
     return quality;
   }
@@ -90,60 +93,67 @@ export class Call {
   /** Lets camera and microphone go at once, and the connection after its last words. */
   close(reason: string | null): void {
     if (this.closed) return;
-    if (reason !== null) this.say({ type: "hang-up", reason });
+    if (reason !== null) this.send({ type: "hang-up", reason });
     this.closed = true;
     clearInterval(this.timer);
     for (const track of this.local?.getTracks() ?? []) track.stop();
-    setTimeout(() => this.peer.close(), FAREWELL_MS);
+    this.leg?.close();
+    this.fresh?.close();
   }
 
-  private gathered(): Promise<void> {
-    return new Promise((resolve) => {
-      // A STUN or TURN server that does not answer delays nobody for long.
-      const limit = setTimeout(resolve, GATHER_MS);
-      const look = (): void => {
-        if (this.peer.iceGatheringState !== "complete") return;
-        clearTimeout(limit);
-        resolve();
-      };
-      this.peer.onicegatheringstatechange = look;
-      look();
-    });
-  }
-
-  private channel(channel: RTCDataChannel): void {
-    if (channel.label === "documents-to-agent") this.receiver = new Receiver(channel);
-    if (channel.label === "documents-to-kiosk") this.sender = new Sender(channel);
-    if (channel.label === "control") {
-      this.control = channel;
-      channel.onmessage = (event: MessageEvent<string>) => this.hear(event.data);
-      channel.onclose = () => this.broken("lost");
-      this.heardAt = performance.now();
-      this.timer = window.setInterval(() => this.beat(), HEARTBEAT_MS);
-    }
-    const ready = this.receiver !== null && this.sender !== null && this.control !== null;
-    if (!ready || this.opened || this.closed) return;
-    this.opened = true;
+  /** Speaks on `leg` from now on. What the kiosk may not have heard is said again. */
+  private use(leg: Leg, channels: Channels): void {
+    if (this.closed) return;
+    const first = this.leg === null;
+    this.leg?.close();
+    this.leg = leg;
+    this.fresh = null;
+    // A leg that ends is looked after by the kiosk, which offers another.
+    leg.onOpen = leg.onClosed = () => {};
+    this.control = channels.control;
+    this.control.onmessage = (event: MessageEvent<string>) => this.hear(event.data);
+    for (const old of this.remote.getTracks()) this.remote.removeTrack(old);
+    for (const track of leg.tracks) this.remote.addTrack(track);
+    this.heardAt = performance.now();
+    this.counters = { at: this.heardAt, bytes: 0, lost: 0, received: 0 };
+    this.receiver.attach(channels.toAgent);
+    this.sender.attach(channels.toKiosk);
+    for (const { message } of this.unheard) this.send(message);
+    this.setInterrupted(false);
+    if (!first) return;
+    this.timer = window.setInterval(() => this.beat(), HEARTBEAT_MS);
     this.onOpen();
+  }
+
+  private send(message: Message): void {
+    if (this.control?.readyState === "open") this.control.send(JSON.stringify(message));
   }
 
   private hear(text: string): void {
     if (this.closed) return;
     this.heardAt = performance.now();
-    this.setInterrupted(false);
+    if (this.fresh === null) this.setInterrupted(false);
     let message: Message;
     try {
       message = JSON.parse(text) as Message;
     } catch {
       return; // docs/protocol.md: what is not understood is ignored
     }
-    if (message.type === "heartbeat") this.lastAt = Number(message.at);
-    else this.onControl(message);
+    if (message.type === "heartbeat") {
+      this.lastAt = Number(message.at);
+      const echo = Number(message.echo ?? 0);
+      this.unheard = this.unheard.filter((one) => one.at > echo);
+    } else this.onControl(message);
   }
 
   private beat(): void {
-    this.say({ type: "heartbeat", at: performance.now(), echo: this.lastAt });
-    const silence = performance.now() - this.heardAt;
+    this.send({ type: "heartbeat", at: performance.now(), echo: this.lastAt });
+    const now = performance.now();
+    if (this.leg !== null && this.fresh !== null && now - this.freshAt > FRESH_MS) {
+      this.fresh.close(); // the kiosk has found its way back on the leg in use
+      this.fresh = null;
+    }
+    const silence = now - this.heardAt;
     if (silence > LOST_MS) this.broken("lost");
     else if (silence > INTERRUPTED_MS) this.setInterrupted(true);
   }
@@ -155,6 +165,6 @@ export class Call {
   private setInterrupted(interrupted: boolean): void {
     if (interrupted === this.interrupted) return;
     this.interrupted = interrupted;
-    if (this.opened) this.onInterrupted(interrupted);
+    if (this.leg !== null) this.onInterrupted(interrupted);
   }
 }

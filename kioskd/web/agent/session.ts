@@ -167,7 +167,7 @@ export class Session {
     try {
       const verified = await this.verify(active, message);
       if (this.active !== active) return;
-      const sdp = await active.call.answer(String(message.sdp));
+      const sdp = await active.call.answer(Number(message.leg), String(message.sdp));
       if (sdp === null || this.active !== active) return;
       const proof = await this.prove(active, verified, message.leg, sdp);
       if (this.active !== active) return;

@@ -48,6 +48,10 @@ function header(message: Message): Header | null {
   return right && size ? (message as unknown as Header) : null;
 }
 
+function same(one: Header, other: Header | null): boolean {
+  return one.id === other?.id && one.sha256 === other.sha256 && one.size === other.size;
+}
+
 /** Receives what the resident sends, one document at a time. */
 export class Receiver {
   /** Bytes so far and in all; both 0 when nothing is under way any more. */
@@ -56,13 +60,19 @@ export class Receiver {
   /** A document that had begun will not come; the reason is a document fault. */
   onFailed: (reason: string) => void = () => {};
   private document: Header | null = null;
+  /** The one that arrived before: its `done` may have been lost with a leg. */
+  private last: Header | null = null;
   private chunks: Uint8Array[] = [];
   private received = 0;
   private acked = 0;
+  private channel: RTCDataChannel | null = null;
 
-  constructor(private readonly channel: RTCDataChannel) {
+  /** Uses the channel of a new leg; the document under way goes on there. */
+  attach(channel: RTCDataChannel): void {
+    this.channel = channel;
     channel.binaryType = "arraybuffer";
     channel.addEventListener("message", (event: MessageEvent<string | ArrayBuffer>) => {
+      if (channel !== this.channel) return; // late, on the leg before
       if (typeof event.data === "string") this.text(event.data);
       else this.chunk(event.data);
     });
@@ -76,7 +86,7 @@ export class Receiver {
   }
 
   private say(message: Message): void {
-    if (this.channel.readyState === "open") this.channel.send(JSON.stringify(message));
+    if (this.channel?.readyState === "open") this.channel.send(JSON.stringify(message));
   }
 
   private text(text: string): void {
@@ -86,18 +96,23 @@ export class Receiver {
     }
     if (message?.type !== "document") return;
     const offered = header(message);
+    if (offered !== null && same(offered, this.last)) {
+      this.say({ type: "accept", id: offered.id, offset: offered.size });
+      this.say({ type: "done", id: offered.id });
+      return;
+    }
     const fault = offered === null ? "protocol" : this.fault(offered);
     if (offered === null || fault !== null) {
       this.say({ type: "refuse", id: message.id, reason: fault });
       return;
     }
     this.document = offered;
+    this.acked = this.received;
     this.say({ type: "accept", id: offered.id, offset: this.received });
   }
 
   private fault(offered: Header): string | null {
-    const resumes = this.document?.id === offered.id && this.document.sha256 === offered.sha256;
-    if (this.document !== null && !resumes) return "busy";
+    if (this.document !== null && !same(offered, this.document)) return "busy";
     if (offered.media_type !== PDF) return "wrong-type";
     if (offered.size === 0) return "empty";
     return offered.size > RECEIVE_LIMIT ? "too-large" : null;
@@ -125,10 +140,12 @@ export class Receiver {
   private async finish(document: Header): Promise<void> {
     const data = new Blob(this.chunks as BlobPart[], { type: PDF });
     this.forget();
+    this.last = document;
     if ((await sha256(await data.arrayBuffer())) === document.sha256) {
       this.say({ type: "done", id: document.id });
       this.onReceived({ name: document.name, pages: document.pages, data });
     } else {
+      this.last = null;
       this.say({ type: "cancel", id: document.id, reason: "checksum" });
       this.onFailed("checksum");
     }
@@ -158,13 +175,19 @@ export class Sender {
   private sent = 0;
   private acked = 0;
   private flowing = false;
+  private channel: RTCDataChannel | null = null;
+  private header: Message | null = null;
 
-  constructor(private readonly channel: RTCDataChannel) {
+  /** Uses the channel of a new leg; the document under way is offered again there. */
+  attach(channel: RTCDataChannel): void {
+    this.channel = channel;
+    this.flowing = false;
     channel.bufferedAmountLowThreshold = WINDOW / 4;
     channel.addEventListener("bufferedamountlow", () => this.pump());
     channel.addEventListener("message", (event: MessageEvent<unknown>) => {
-      if (typeof event.data === "string") this.text(event.data);
+      if (channel === this.channel && typeof event.data === "string") this.text(event.data);
     });
+    if (this.header !== null) this.say(this.header);
   }
 
   /** Offers a file as document `id`; the rest follows from the kiosk's answers. */
@@ -175,7 +198,7 @@ export class Sender {
     const checksum = await sha256(data);
     if (this.id !== id) return; // cancelled meanwhile
     this.data = data;
-    this.say({
+    this.header = {
       type: "document",
       id,
       name: file.name.slice(0, 200),
@@ -184,7 +207,8 @@ export class Sender {
       sha256: checksum,
       pages: null,
       request: null,
-    });
+    };
+    this.say(this.header);
   }
 
   /** Gives up the document under way; nothing when it has arrived already. */
@@ -194,7 +218,7 @@ export class Sender {
   }
 
   private say(message: Message): void {
-    if (this.channel.readyState === "open") this.channel.send(JSON.stringify(message));
+    if (this.channel?.readyState === "open") this.channel.send(JSON.stringify(message));
   }
 
   private text(text: string): void {
@@ -228,22 +252,24 @@ export class Sender {
   }
 
   private pump(): void {
-    while (this.flowing && this.sent < this.data.byteLength) {
+    const channel = this.channel;
+    while (channel !== null && this.flowing && this.sent < this.data.byteLength) {
       const length = Math.min(CHUNK, this.data.byteLength - this.sent);
       const full = this.sent + length - this.acked > WINDOW;
       // What waits in the channel is kept small, so that a cancel is not far behind.
-      const congested = this.channel.bufferedAmount > WINDOW / 2;
-      if (full || congested || this.channel.readyState !== "open") return;
+      const congested = channel.bufferedAmount > WINDOW / 2;
+      if (full || congested || channel.readyState !== "open") return;
       const frame = new Uint8Array(OFFSET + length);
       new DataView(frame.buffer).setBigUint64(0, BigInt(this.sent));
       frame.set(new Uint8Array(this.data, this.sent, length), OFFSET);
-      this.channel.send(frame);
+      channel.send(frame);
       this.sent += length;
     }
   }
 
   private forget(): void {
     this.id = "";
+    this.header = null;
     this.data = new ArrayBuffer(0);
     this.sent = this.acked = 0;
     this.flowing = false;

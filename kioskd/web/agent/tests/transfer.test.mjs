@@ -40,6 +40,11 @@ function channel() {
   return [one, other];
 }
 
+function on(end, channel) {
+  end.attach(channel);
+  return end;
+}
+
 const bytes = (size) => Uint8Array.from({ length: size }, (_, index) => (index * 31) % 251);
 const pdf = (data) => new File([data], "lettre.pdf", { type: "application/pdf" });
 const header = (data, more = {}) => ({
@@ -65,8 +70,8 @@ async function until(condition) {
 test("a document of several windows arrives whole and is acknowledged on the way", async () => {
   const [near, far] = channel();
   const data = bytes(3 * WINDOW + 7);
-  const sender = new Sender(near);
-  const receiver = new Receiver(far);
+  const sender = on(new Sender(), near);
+  const receiver = on(new Receiver(), far);
   const progress = [];
   sender.onProgress = (done) => progress.push(done);
   const arrived = new Promise((resolve) => {
@@ -83,7 +88,7 @@ test("a document of several windows arrives whole and is acknowledged on the way
 
 test("a sender has at most 1 MiB on the way, and goes on at an acknowledgement", async () => {
   const [near, far] = channel();
-  await new Sender(near).send(pdf(bytes(2 * WINDOW)), "d1");
+  await on(new Sender(), near).send(pdf(bytes(2 * WINDOW)), "d1");
   far.say({ type: "accept", id: "d1", offset: 0 });
   await until(() => near.bytes() > 0);
   assert.ok(near.bytes() <= WINDOW && near.bytes() > WINDOW - 65_528);
@@ -95,7 +100,7 @@ test("a sender has at most 1 MiB on the way, and goes on at an acknowledgement",
 
 test("a sender waits while its channel is full", async () => {
   const [near, far] = channel();
-  await new Sender(near).send(pdf(bytes(1000)), "d1");
+  await on(new Sender(), near).send(pdf(bytes(1000)), "d1");
   near.bufferedAmount = WINDOW;
   far.say({ type: "accept", id: "d1", offset: 0 });
   await new Promise((resolve) => near.addEventListener("message", resolve));
@@ -107,14 +112,14 @@ test("a sender waits while its channel is full", async () => {
 
 test("a sender starts where a broken transfer stopped", async () => {
   const [near, far] = channel();
-  await new Sender(near).send(pdf(bytes(1000)), "d1");
+  await on(new Sender(), near).send(pdf(bytes(1000)), "d1");
   far.say({ type: "accept", id: "d1", offset: 600 });
   await until(() => near.bytes() === 400);
 });
 
 test("an acknowledgement of what was not sent ends the transfer", async () => {
   const [near, far] = channel();
-  const sender = new Sender(near);
+  const sender = on(new Sender(), near);
   let refused = null;
   sender.onRefused = (reason) => {
     refused = reason;
@@ -128,7 +133,7 @@ test("an acknowledgement of what was not sent ends the transfer", async () => {
 
 test("after a cancel nothing more is sent", async () => {
   const [near, far] = channel();
-  const sender = new Sender(near);
+  const sender = on(new Sender(), near);
   await sender.send(pdf(bytes(1000)), "d1");
   sender.cancel();
   far.say({ type: "accept", id: "d1", offset: 0 });
@@ -145,7 +150,7 @@ for (const [reason, more] of [
 ]) {
   test(`a receiver refuses before any byte is taken: ${reason}`, async () => {
     const [near, far] = channel();
-    new Receiver(far);
+    on(new Receiver(), far);
     near.say(header(bytes(10), more));
     await until(() => far.sent.length === 1);
     assert.deepEqual(far.texts(), [{ type: "refuse", id: "d1", reason }]);
@@ -154,7 +159,7 @@ for (const [reason, more] of [
 
 test("a second document is refused while the first is under way", async () => {
   const [near, far] = channel();
-  new Receiver(far);
+  on(new Receiver(), far);
   near.say(header(bytes(10)));
   near.say(header(bytes(10), { id: "d2" }));
   await until(() => far.sent.length === 2);
@@ -170,7 +175,7 @@ for (const [what, reason, frame] of [
 ]) {
   test(`a receiver gives up: ${what}`, async () => {
     const [near, far] = channel();
-    const receiver = new Receiver(far);
+    const receiver = on(new Receiver(), far);
     let failed = null;
     receiver.onFailed = (why) => {
       failed = why;
@@ -185,11 +190,68 @@ for (const [what, reason, frame] of [
 
 test("a document offered again goes on where it stopped", async () => {
   const [near, far] = channel();
-  new Receiver(far);
+  on(new Receiver(), far);
   const data = bytes(10);
   near.say(header(data));
   near.send(chunk(0, data.slice(0, 4)));
   near.say(header(data));
   await until(() => far.sent.length === 2);
   assert.equal(far.texts()[1].offset, 4);
+});
+
+test("a document that a lost leg broke goes on, on the next leg, where it stopped", async () => {
+  const [near, far] = channel();
+  const data = bytes(2 * WINDOW);
+  const [sender, receiver] = [on(new Sender(), near), on(new Receiver(), far)];
+  const arrived = new Promise((resolve) => {
+    receiver.onReceived = resolve;
+  });
+  let held = 0;
+  far.addEventListener("message", () => {
+    held += 1;
+    if (held === 6) near.peer = far.peer = null; // the path dies in the middle
+  });
+  await sender.send(pdf(data), "d1");
+  await until(() => near.peer === null && near.bytes() >= WINDOW - 65_528);
+  const [next, behind] = channel();
+  receiver.attach(behind);
+  sender.attach(next);
+  const whole = await arrived;
+  assert.deepEqual(new Uint8Array(await whole.data.arrayBuffer()), data);
+  assert.ok(next.bytes() < data.length, "what had arrived was sent again");
+  const [accept] = behind.texts();
+  assert.equal(accept.type, "accept");
+  assert.equal(accept.offset, data.length - next.bytes());
+});
+
+test("a document whose done was lost with its leg does not arrive twice", async () => {
+  const data = bytes(100);
+  const [near, far] = channel();
+  const receiver = on(new Receiver(), far);
+  let count = 0;
+  receiver.onReceived = () => {
+    count += 1;
+  };
+  near.say(header(data));
+  near.send(chunk(0, data));
+  await until(() => count === 1);
+  const [next, behind] = channel();
+  receiver.attach(behind);
+  next.say(header(data));
+  await until(() => behind.sent.length === 2);
+  assert.deepEqual(behind.texts(), [
+    { type: "accept", id: "d1", offset: 100 },
+    { type: "done", id: "d1" },
+  ]);
+  assert.equal(count, 1);
+});
+
+test("what comes late on the leg before is not taken", async () => {
+  const [near, far] = channel();
+  const receiver = on(new Receiver(), far);
+  const [, behind] = channel();
+  receiver.attach(behind);
+  near.say(header(bytes(100)));
+  await new Promise((resolve) => far.addEventListener("message", resolve));
+  assert.equal(far.sent.length + behind.sent.length, 0);
 });

@@ -1,0 +1,67 @@
+// One leg of a call: the answering side of one peer connection and its three channels.
+
+const GATHER_MS = 2000;
+const FAREWELL_MS = 300; // the control channel's last message leaves before the connection closes
+
+export interface Channels {
+  control: RTCDataChannel;
+  toAgent: RTCDataChannel;
+  toKiosk: RTCDataChannel;
+}
+
+export class Leg {
+  /** All three channels are there. */
+  onOpen: (channels: Channels) => void = () => {};
+  /** It carries nothing any more, and will not again. */
+  onClosed: () => void = () => {};
+  readonly tracks: MediaStreamTrack[] = [];
+  readonly peer: RTCPeerConnection;
+  private readonly channels = new Map<string, RTCDataChannel>();
+
+  constructor(iceServers: RTCIceServer[]) {
+    this.peer = new RTCPeerConnection({ iceServers });
+    this.peer.ontrack = (event) => this.tracks.push(event.track);
+    this.peer.ondatachannel = (event) => this.channel(event.channel);
+    this.peer.onconnectionstatechange = () => {
+      if (this.peer.connectionState === "failed") this.onClosed();
+    };
+  }
+
+  /** Answers the kiosk's offer, with all candidates. */
+  async answer(sdp: string, local: MediaStream | null): Promise<string | null> {
+    await this.peer.setRemoteDescription({ type: "offer", sdp });
+    if (local !== null) for (const track of local.getTracks()) this.peer.addTrack(track, local);
+    await this.peer.setLocalDescription(await this.peer.createAnswer());
+    await this.gathered();
+    return this.peer.localDescription?.sdp ?? null;
+  }
+
+  /** Closes the connection, after its last words. */
+  close(): void {
+    this.onOpen = this.onClosed = () => {};
+    setTimeout(() => this.peer.close(), FAREWELL_MS);
+  }
+
+  private gathered(): Promise<void> {
+    return new Promise((resolve) => {
+      // A STUN or TURN server that does not answer delays nobody for long.
+      const limit = setTimeout(resolve, GATHER_MS);
+      const look = (): void => {
+        if (this.peer.iceGatheringState !== "complete") return;
+        clearTimeout(limit);
+        resolve();
+      };
+      this.peer.onicegatheringstatechange = look;
+      look();
+    });
+  }
+
+  private channel(channel: RTCDataChannel): void {
+    this.channels.set(channel.label, channel);
+    channel.addEventListener("close", () => this.onClosed());
+    const control = this.channels.get("control");
+    const toAgent = this.channels.get("documents-to-agent");
+    const toKiosk = this.channels.get("documents-to-kiosk");
+    if (control && toAgent && toKiosk) this.onOpen({ control, toAgent, toKiosk });
+  }
+}
