@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiomqtt
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
@@ -16,6 +18,8 @@ from kioskd.identity.authority import Issuer
 from kioskd.identity.keys import make_key
 from kioskd.identity.statement import OfferStatement, digest, fingerprints, sign
 from kioskd.simulation.agent_pages import AgentPages
+from kioskd.signalling import topics
+from kioskd.signalling.messages import new_id
 from kioskd.simulation.broker import EmbeddedBroker
 from kioskd.visit.words import Scene
 from tests.attacks.middle import Message, between, unchanged
@@ -28,6 +32,8 @@ from tests.e2e.conftest import LONG_MS, sign_in
 
 pytestmark = pytest.mark.e2e
 
+QUIET_MS = 1500
+"""How long an answer is waited for that must not come; one takes some 20 ms."""
 KEPT_KEY = """async () => {
   const wait = (request) => new Promise((done, fail) => {
     request.onsuccess = () => done(request.result);
@@ -187,6 +193,48 @@ async def test_the_page_gives_a_false_kiosk_nothing(name: str) -> None:
             }
         )
         assert answers == []
+        assert not ear.counts
+
+
+async def test_a_call_outlives_offers_that_are_repeated_or_made_up() -> None:
+    heard: dict[str, list[Message]] = {"claim": [], "offer": [], "answer": []}
+
+    async def keep_a_copy(message: Message) -> Message | None:
+        heard.get(message.get("type", ""), []).append(dict(message))
+        return message
+
+    async with (
+        stand() as one,
+        Eavesdropper() as ear,
+        page_of(one) as (page, port),
+        between(one.port, port, to_agents=keep_a_copy, to_kiosk=keep_a_copy),
+    ):
+        await take(one, page)
+        await one.until(lambda: one.kiosk.visit.scene is Scene.TALKING, "no call")
+        (offer,), (claim,) = heard["offer"], heard["claim"]
+        sdp = await ear.offer()
+        lies = [offer, offer | {"leg": 1}, offer | _signed(offer, sdp, offer["token"]) | {"leg": 1}]
+        topic = topics.to_agent("caf", claims_of(offer["proof"])["kiosk"], claim["agent"])
+        version = aiomqtt.ProtocolVersion.V5
+        async with aiomqtt.Client("127.0.0.1", port, protocol=version) as broker:
+            for lie in lies:
+                await broker.publish(topic, json.dumps(lie | {"id": new_id()}), qos=1)
+        await page.wait_for_timeout(QUIET_MS)
+        state = page.get_by_test_id("call-state")
+        await expect(state).to_have_attribute("data-state", "talking")
+        assert one.kiosk.visit.scene is Scene.TALKING
+        answers = len(heard["answer"])
+        keep(
+            {
+                "name": "offers repeated and made up in a call",
+                "fault": PeerFault.MISMATCH,
+                "tried": len(lies),
+                "refused": len(lies) - (answers - 1),
+                "media": ear.media,
+                "document_bytes": ear.document_bytes,
+            }
+        )
+        assert answers == 1
         assert not ear.counts
 
 

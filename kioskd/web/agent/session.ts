@@ -173,7 +173,8 @@ export class Session {
       if (this.active !== active) return;
       this.signalling.tell(active.entry, { type: "answer", leg: message.leg, sdp, ...proof });
     } catch (error) {
-      if (this.active !== active) return;
+      // In a call only its leg has failed, or somebody has made an offer up: the call goes on.
+      if (this.active !== active || active.view.connected) return;
       if (!(error instanceof Refusal)) return this.end("failed", true);
       this.end("not-verified", true, error.fault);
       this.page.warn(say(`kiosk-refused-${error.fault}`));
