@@ -17,9 +17,9 @@ from kioskd.errors import PeerFault
 from kioskd.identity.authority import Issuer
 from kioskd.identity.keys import make_key
 from kioskd.identity.statement import OfferStatement, digest, fingerprints, sign
-from kioskd.simulation.agent_pages import AgentPages
 from kioskd.signalling import topics
 from kioskd.signalling.messages import new_id
+from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker
 from kioskd.visit.words import Scene
 from tests.attacks.middle import Message, between, unchanged
