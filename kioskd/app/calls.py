@@ -13,6 +13,7 @@ from kioskd.app.sensors import Sensors
 from kioskd.app.talk import Talk
 from kioskd.app.transfers import Transfers
 from kioskd.call import control
+from kioskd.call.ice import IceServer, IceServers
 from kioskd.call.statistics import LegStats
 from kioskd.errors import PeerFault
 from kioskd.hal.scanner import ScanSettings
@@ -58,6 +59,16 @@ class Calls:
         self._on_picture = on_picture
         self._on_sound = on_sound
         self._talk: Talk | None = None
+        self._ice = IceServers(
+            [
+                IceServer(
+                    one.urls,
+                    one.username,
+                    one.credential.get_secret_value() if one.credential else None,
+                )
+                for one in settings.call.ice_servers
+            ]
+        )
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -110,6 +121,7 @@ class Calls:
     def join(self, service: str, call: str, waited_s: float) -> None:
         """Have the call wait in a service's line, where it has waited for `waited_s` seconds."""
         self.peers.begin(call)
+        self._ice.look()  # the answers are there when an agent takes the call
         self._line.join(service, call, self._visit().language, waited_s)
 
     def refuse(self, call: str, agent: str, taken_by: str | None) -> None:
@@ -122,9 +134,11 @@ class Calls:
 
     def start(self, call: str, agent: str) -> None:
         """Offer a leg to the agent who has claimed the call."""
-        service = self._visit().service
-        talk = Talk(
-            self._settings.call,
+        self._tasks.start("leg", self._run(self._visit().service, call, agent))
+
+    async def _run(self, service: str, call: str, agent: str) -> None:
+        talk = self._talk = Talk(
+            await self._ice.best(),
             self._devices,
             self._sensors,
             hello=self._hello,
@@ -134,14 +148,20 @@ class Calls:
             on_remote_video=self._on_picture,
             on_remote_sound=self._on_sound,
             on_leg=self._transfers.attach,
-            on_dead=self._line.link.hurry,
+            on_dead=self._path_died,
         )
-        self._talk = talk
+        talk.set_media(self._visit().own_media)
 
         def send_offer(sdp: str) -> None:
             self._line.tell(service, agent, self.peers.offer(service, call, agent, sdp))
 
-        self._tasks.start("leg", talk.run(send_offer))
+        await talk.run(send_offer)
+
+    async def _path_died(self) -> list[IceServer]:
+        """The kiosk may be on another network now: doubt all that was known of the old one."""
+        self._line.link.hurry()
+        self._ice.look(anew=True)
+        return await self._ice.best()
 
     def close(self, close: do.CloseLeg) -> None:
         """End the leg, and say so on it and through the broker."""
@@ -171,6 +191,10 @@ class Calls:
 
     def _hello(self) -> list[control.ToAgent]:
         return telling.hello(self._settings.kiosk, self._visit(), self._devices.reports())
+
+    async def stop(self) -> None:
+        """Ask no server any more."""
+        await self._ice.close()
 
     async def stats(self) -> LegStats | None:
         """Return the figures of the call, or None when there is none."""

@@ -173,6 +173,7 @@ class Kiosk:
         """End the visit cleanly; call before `run` is cancelled. Takes 4 s at the most."""
         self.post(ev.End(EndReason.KIOSK_STOPPED))
         await self._tasks.stop(*OF_A_VISIT)
+        await self.calls.stop()
         await self.line.say_goodbye()
         await self._wipe()
 

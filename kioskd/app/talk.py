@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -13,12 +13,12 @@ import structlog
 from kioskd.app.devices import Devices
 from kioskd.app.sensors import Sensors
 from kioskd.call import control
-from kioskd.call.leg import IceServer, Leg, LegState
+from kioskd.call.ice import IceServer
+from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.statistics import LegStats
 from kioskd.errors import CallError, DeviceError
 from kioskd.runtime.others import what_is_wrong
-from kioskd.settings import CallSettings
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
 from kioskd.visit.state import Media
@@ -65,13 +65,13 @@ class Talk:
 
     `on_document(channel, frame)` gets what comes on the two document channels,
     `on_control(message)` what the agent says that is not about the leg itself, `on_leg(leg)`
-    each leg as it comes into use, and `on_dead()` is called when a path has died, before
-    another leg is offered.
+    each leg as it comes into use. `on_dead()` is awaited when a path has died, before another
+    leg is offered, and returns the STUN and TURN servers for it; `ice_servers` are the first's.
     """
 
     def __init__(
         self,
-        settings: CallSettings,
+        ice_servers: Sequence[IceServer],
         devices: Devices,
         sensors: Sensors,
         *,
@@ -82,16 +82,9 @@ class Talk:
         on_remote_video: Callable[[bytes, int, bool], None],
         on_remote_sound: Callable[[bytes], None],
         on_leg: Callable[[Leg], None],
-        on_dead: Callable[[], None],
+        on_dead: Callable[[], Awaitable[Sequence[IceServer]]],
     ) -> None:
-        self._ice_servers = [
-            IceServer(
-                one.urls,
-                one.username,
-                one.credential.get_secret_value() if one.credential else None,
-            )
-            for one in settings.ice_servers
-        ]
+        self._ice_servers = ice_servers
         self._devices = devices
         self._sensors = sensors
         self._hello = hello
@@ -241,28 +234,36 @@ class Talk:
         died_at = time.monotonic()
         self._tell_quality(LineQuality.LOST)
         while time.monotonic() < died_at + LOST_S:
-            self._on_dead()
-            fresh = self._made = self._make()
-            try:
-                async with asyncio.timeout(ATTEMPT_S):
-                    send_offer(await fresh.leg.offer())
-                    usable = await self._first(fresh, died_at)
-            except (CallError, TimeoutError) as error:
-                log.info("leg.attempt_failed", leg=fresh.number, error=str(error))
-                usable = None
+            usable = await self._attempt(send_offer, died_at)
+            if usable is None:
                 await asyncio.sleep(LOOK_S)
-            if usable is not fresh:
-                self._made = self._used
-                self._leave(fresh)
-            if usable is not None:
-                if usable is fresh:
-                    self.reconnections += 1
-                    self._use(fresh)
-                took = round(time.monotonic() - died_at, 1)
-                log.info("leg.back", leg=usable.number, after_s=took)
-                self._tell_quality(LineQuality.GOOD)
-                return
+                continue
+            if usable is not self._used:
+                self.reconnections += 1
+                self._use(usable)
+            took = round(time.monotonic() - died_at, 1)
+            log.info("leg.back", leg=usable.number, after_s=took)
+            self._tell_quality(LineQuality.GOOD)
+            return
         raise CallError(f"no path to the agent for {LOST_S:.0f} s")
+
+    async def _attempt(
+        self, send_offer: Callable[[str], None], died_at: float
+    ) -> _Connection | None:
+        """Offer another leg; return what carries, it or the one in use, or None."""
+        self._ice_servers = await self._on_dead()
+        fresh = self._made = self._make()
+        usable = None
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                send_offer(await fresh.leg.offer())
+                usable = await self._first(fresh, died_at)
+        except (CallError, TimeoutError) as error:
+            log.info("leg.attempt_failed", leg=fresh.number, error=str(error))
+        if usable is not fresh:
+            self._made = self._used
+            self._leave(fresh)
+        return usable
 
     async def _first(self, fresh: _Connection, died_at: float) -> _Connection | None:
         """Return the leg that carries first: the fresh one, or the one before, come back."""

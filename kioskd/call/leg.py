@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
@@ -27,6 +26,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import seams
 from kioskd.call.description import check_answer, with_start_bitrate
+from kioskd.call.ice import IceServer
 from kioskd.call.media import play_remote_audio
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
@@ -63,19 +63,11 @@ class LegState(StrEnum):
 _ORDER: Final = list(LegState)
 
 
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server, as `stun:host:port` or `turn(s):host:port?transport=udp|tcp`."""
-
-    url: str
-    username: str | None = None
-    credential: str | None = None
-
-
 class Leg:
     """One connection to the agent: sound, picture, control and documents.
 
-    Only the first STUN and the first TURN server of `ice_servers` are used. The leg
+    Of `ice_servers` the first STUN and the first TURN server are used, and have to answer
+    (kioskd.call.ice). The leg
     stops the tracks it is given. The callbacks run on the event loop: `on_control`
     gets text; `on_document` the channel's label and a text or binary frame;
     `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
@@ -218,6 +210,7 @@ class Leg:
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
         seams.end_consent_checks(gatherer)
+        seams.check_consent_patiently(gatherer)
         self._keyframes = seams.KeyframeRequester(video.receiver)
         for label in (CONTROL, TO_AGENT, TO_KIOSK):
             self._add_channel(pc, label)

@@ -14,6 +14,7 @@ never on a module, so that nothing else in the process is changed:
     RTCIceGatherer._connection         the aioice connection behind a gatherer
     aioice Connection.get_component_candidates   opens one socket for each address
     aioice Connection.connect, ._closing         finds the path, then starts consent checks
+    aioice Connection.query_consent, ._nominated, .build_request, ._query_consent_task
 
 tests/unit/test_seams.py fails when a new release moves one of them.
 """
@@ -21,13 +22,16 @@ tests/unit/test_seams.py fails when a new release moves one of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
+import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
+import aioice.stun
 import aioice.turn
 import aiortc.clock
 from aioice import Candidate
@@ -56,6 +60,11 @@ SPEECH_BIT_RATE: Final = 32_000
 """Bits per second, full-band mono speech (RFC 6716, section 2.1.1: 28 to 40 kbit/s)."""
 CLOCKED: Final = (rtcrtpreceiver, rtcrtpsender, rtcsctptransport, aioice.turn)
 """The modules that ask `time.time` how much time has passed, and nothing else of `time`."""
+CONSENT_S: Final = 30.0
+CONSENT_EVERY_S: Final = 5.0
+"""RFC 7675, section 5.1: when consent expires, and how often it is asked for, more or less."""
+CONSENT_TRIES: Final = 3
+"""Their answers are waited for 0.5, 1 and 2 s (RFC 8489, section 6.2.1)."""
 EXPECTED_LOSS_PERCENT: Final = 10
 """What Opus protects against with its in-band error correction."""
 
@@ -219,3 +228,31 @@ def end_consent_checks(gatherer: RTCIceGatherer) -> None:
             raise ConnectionError("closed while connecting")
 
     connection.connect = connect_unless_closed  # type: ignore[method-assign]  # seam
+
+
+def check_consent_patiently(gatherer: RTCIceGatherer) -> None:
+    """Wait 3.5 s for each answer to a consent check, and not half a second.
+
+    Over a satellite, with a round trip of 0.6 s, aioice closes a healthy connection after
+    half a minute. To be called before the answer is applied.
+    """
+    connection = gatherer._connection  # noqa: SLF001  # seam
+
+    async def query_consent() -> None:
+        heard = time.monotonic()
+        while time.monotonic() - heard < CONSENT_S:
+            await asyncio.sleep(CONSENT_EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
+            key = (connection.remote_password or "").encode()
+            for pair in list(connection._nominated.values()):  # noqa: SLF001  # seam
+                with contextlib.suppress(aioice.stun.TransactionError):
+                    await pair.protocol.request(
+                        connection.build_request(pair, nominate=False),
+                        pair.remote_addr,
+                        integrity_key=key,
+                        retransmissions=CONSENT_TRIES - 1,
+                    )
+                    heard = time.monotonic()
+        connection._query_consent_task = None  # noqa: SLF001  # seam
+        await connection.close()
+
+    connection.query_consent = query_consent  # type: ignore[method-assign]  # seam

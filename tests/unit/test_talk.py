@@ -18,9 +18,10 @@ from kioskd.app.run import build_devices
 from kioskd.app.sensors import Sensors
 from kioskd.app.talk import Talk
 from kioskd.call import control
+from kioskd.call.ice import IceServer
 from kioskd.call.leg import TO_AGENT, LegState
 from kioskd.errors import CallError
-from kioskd.settings import CallSettings, read_toml, validate
+from kioskd.settings import read_toml, validate
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
 from kioskd.visit.state import Media
@@ -93,7 +94,7 @@ class Case:
         self.pictures: list[tuple[bytes, int]] = []
         self.doubts = 0
         self.talk = Talk(
-            CallSettings(),
+            [],
             devices,
             Sensors(devices, lambda _: None, lambda _: None),
             hello=lambda: [control.Media(audio=True, video=True)],
@@ -106,8 +107,9 @@ class Case:
             on_dead=self._doubt,
         )
 
-    def _doubt(self) -> None:
+    async def _doubt(self) -> list[IceServer]:
         self.doubts += 1
+        return []
 
     async def until(self, true: Callable[[], bool]) -> None:
         await wait_for(true, 10, "it did not happen")
