@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
-from kioskd.call import ice
+from kioskd.call import ice, seams
 from kioskd.call.ice import IceServer, IceServers, choose
+from kioskd.call.leg import CONTROL
+from kioskd.simulation.broker import free_port
+from tests.peer.firewalled_kiosk import both_ways
 from tests.peer.turn_server import TurnServer
 
 pytestmark = pytest.mark.peer
@@ -89,3 +97,52 @@ async def test_the_choice_is_kept_until_the_network_may_be_another(
         assert best == [server.by("udp")]
     assert asked == 2
     await servers.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+async def test_a_call_gets_through_a_firewall_that_lets_only_tls_out(
+    server: TurnServer, silent: int, tmp_path: Path
+) -> None:
+    way_out, inside = str(tmp_path / "out"), free_port()
+
+    out_again: list[asyncio.Task[None]] = []
+
+    async def let_out(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, out = await asyncio.open_connection("127.0.0.1", server.tls_port)
+        out_again.append(asyncio.create_task(both_ways((near, back), (far, out))))
+
+    tls = server.by("tls")
+    through = IceServer(f"turns:127.0.0.1:{inside}?transport=tcp", tls.username, tls.credential)
+    udp = IceServer(f"turn:127.0.0.1:{silent}?transport=udp", tls.username, tls.credential)
+    kiosk = await asyncio.create_subprocess_exec(
+        *("unshare", "--net", sys.executable, "-m", "tests.peer.firewalled_kiosk"),
+        *(way_out, str(inside), *(json.dumps(asdict(one)) for one in (udp, through))),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+    )
+    assert kiosk.stdin is not None
+    assert kiosk.stdout is not None
+    agent = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    opened: asyncio.Queue[RTCDataChannel] = asyncio.Queue()
+    agent.on("datachannel", opened.put_nowait)
+    try:
+        async with await asyncio.start_unix_server(let_out, way_out), asyncio.timeout(30):
+            said = json.loads(await kiosk.stdout.readline())
+            assert said["chosen"] == [through.url]
+            await agent.setRemoteDescription(RTCSessionDescription(said["offer"], "offer"))
+            seams.gather_loopback(agent.sctp.transport.transport.iceGatherer)  # type: ignore[union-attr]
+            await agent.setLocalDescription(await agent.createAnswer())
+            kiosk.stdin.write(json.dumps(agent.localDescription.sdp).encode() + b"\n")
+            while (channel := await opened.get()).label != CONTROL:
+                pass
+            channel.send("through the firewall")
+            heard: dict[str, str] = {}
+            while "heard" not in heard:
+                heard = json.loads(await kiosk.stdout.readline())
+            assert heard["heard"] == "through the firewall"
+    finally:
+        await agent.close()
+        kiosk.kill()
+        await kiosk.wait()
+        await asyncio.gather(*out_again)  # they end with the kiosk

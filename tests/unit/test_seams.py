@@ -6,8 +6,10 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import aioice.ice
+import aioice.stun
 import aiortc
 import numpy as np
 import pytest
@@ -332,3 +334,53 @@ async def test_the_remote_sound_comes_in_chunks() -> None:
     assert len(chunks) >= 49
     assert {len(c) for c in chunks} == {CHUNK_BYTES}
     assert chunks[10][:2] == b"\x10\x10"
+
+
+async def test_a_late_answer_to_a_consent_check_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seams, "CONSENT_EVERY_S", 0.02)
+    monkeypatch.setattr(seams, "CONSENT_S", 0.2)
+    kiosk = _connection()
+    try:
+        kiosk.addTransceiver("audio", "recvonly")
+        gatherer = kiosk.getTransceivers()[0].receiver.transport.transport.iceGatherer
+        seams.check_consent_patiently(gatherer)
+        connection = gatherer._connection
+        connection.remote_username, connection.remote_password = "agent", "p" * 24
+        pair = Pair()
+        connection._nominated = {1: pair}  # type: ignore[dict-item]
+        checks = asyncio.create_task(connection.query_consent())
+        async with asyncio.timeout(10):
+            await pair.asked_often.wait()
+            assert not checks.done()
+            pair.answers = False
+            await checks
+        assert await connection.get_event() is None, "it is not closed"
+        assert pair.tries == {seams.CONSENT_TRIES - 1}
+    finally:
+        await kiosk.close()
+
+
+class Pair:
+    """A candidate pair, and its own protocol, whose far end answers or does not."""
+
+    remote_addr = ("127.0.0.1", 9)
+    component = 1
+    local_candidate = SimpleNamespace(priority=1, component=1)
+
+    def __init__(self) -> None:
+        self.answers = True
+        self.tries: set[int] = set()
+        self.asked_often = asyncio.Event()
+        self._asked = 0
+
+    @property
+    def protocol(self) -> Pair:
+        return self
+
+    async def request(self, *_: object, retransmissions: int, **__: object) -> None:
+        self.tries.add(retransmissions)
+        self._asked += 1
+        if self._asked > 20:  # longer than a consent lasts
+            self.asked_often.set()
+        if not self.answers:
+            raise aioice.stun.TransactionTimeout
