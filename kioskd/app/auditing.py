@@ -190,7 +190,7 @@ class Auditing:
 def _key_files(settings: Settings) -> list[Path | None]:
     """Return where it stands who is trusted and what certifies the kiosk; no private key."""
     broker, identity = settings.broker, settings.identity
-    trusted = [one.keys for one in identity.organisations]
+    trusted = [file for one in identity.organisations for file in (one.keys, one.revoked)]
     return [broker.ca, broker.certificate, identity.credential, *trusted]
 
 

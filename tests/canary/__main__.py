@@ -20,7 +20,7 @@ from tests.faults.rig import rig
 async def _run(names: list[str]) -> dict[str, list[Hit]]:
     states = [one for one in STATES if not names or any(name in one.name for name in names)]
     async with rig(unit_environment()) as kiosk, screen(kiosk.folder) as chromium:
-        return {state.name: await run_state(kiosk, state, chromium) for state in states}
+        return {state.name: await run_state(kiosk, state, chromium.pid) for state in states}
 
 
 def main() -> int:

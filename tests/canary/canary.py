@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.canary import marks
 from tests.canary.search import SCREEN, Hit, search
 from tests.faults import hands as h
 from tests.faults import visits as v
@@ -69,11 +70,13 @@ async def run_state(rig: Rig, state: State, screen: int) -> list[Hit]:
     """Run a visit with a mark of its own; return what is left 10 s after its end."""
     mark = f"Zq{secrets.token_hex(7)}"
     rig.words, rig.file_name = [f"{mark} UN", f"{mark} DEUX"], f"{mark}.pdf"
+    rig.finish, rig.scanner.paper, rig.scanner.scanned = marks.add_paper, marks.paper(), b""
     await until_seen(rig, HEALTHY)
     await rig.agent.come_back(f"{mark} Agent")
     await state.given(rig)
+    wanted = marks.words(mark) | await asyncio.to_thread(_pictures, rig)
     if state.found_before:
-        before = await asyncio.to_thread(search, rig, mark, screen)
+        before = await asyncio.to_thread(search, rig, wanted, screen)
         assert any(hit.place.startswith("file ") for hit in before), "no document is found"
         assert any(hit.place.endswith(SCREEN) for hit in before), "the screen shows nothing"
     await state.ends(rig)
@@ -81,7 +84,19 @@ async def run_state(rig: Rig, state: State, screen: int) -> list[Hit]:
     end = time.monotonic() + WITHIN_S
     while True:
         await rig.look()
-        hits = await asyncio.to_thread(search, rig, mark, screen)
+        hits = await asyncio.to_thread(search, rig, wanted, screen)
         if not hits or time.monotonic() > end:
             return hits
         await asyncio.sleep(0.5)
+
+
+def _pictures(rig: Rig) -> marks.Codings:
+    """Return pieces of all documents that are there now, of the scanner's page, of the letter."""
+    found = [(f"the page {path.suffix}", path.read_bytes()) for path in rig.spooled()]
+    found = [(f"{name} {number}", data) for number, (name, data) in enumerate(found)]
+    if rig.scanner.scanned:
+        found.append(("the scanner's page", rig.scanner.scanned))
+    letter = rig.folder / rig.file_name
+    if letter.exists():
+        found.append(("the agent's letter", letter.read_bytes()))
+    return marks.pictures(found)

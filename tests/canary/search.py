@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from typing import Final
 
 import psutil
 
-from tests.canary.screen import PROFILE
+from tests.canary.marks import Codings
+from tests.canary.screen import PROFILES
 from tests.faults.rig import LOG, Rig
 
 CHUNK_BYTES: Final = 16 << 20
@@ -32,28 +32,11 @@ class Hit:
     times: int
 
 
-def codings(mark: str) -> dict[str, bytes]:
-    """Return the bytes by which a text could be kept."""
-    plain = mark.encode()
-    found = {
-        "utf-8": plain,
-        "utf-16-le": mark.encode("utf-16-le"),
-        "utf-32-le": mark.encode("utf-32-le"),
-        "hex": plain.hex().encode(),
-    }
-    for shift in range(3):
-        # What base64 makes of it depends on where it stands; the ends depend on its neighbours.
-        coded = base64.b64encode(bytes(shift) + plain)
-        found[f"base64+{shift}"] = coded[(4 if shift else 0) : -4]
-    return found
+def search(rig: Rig, wanted: Codings, screen: int) -> list[Hit]:
+    """Return what is left of `wanted` in files, status, log and living processes. Blocks.
 
-
-def search(rig: Rig, mark: str, screen: int) -> list[Hit]:
-    """Return what is left of `mark` in files, status, log and living processes. Blocks.
-
-    `screen` is the process id of the Chromium that shows the page.
+    `screen` is the process id of the keeper of the Chromium that shows the page.
     """
-    wanted = codings(mark)
     hits: list[Hit] = []
     for path in _files(rig):
         with contextlib.suppress(OSError):
@@ -67,7 +50,7 @@ def search(rig: Rig, mark: str, screen: int) -> list[Hit]:
     return sorted(hits)
 
 
-def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: dict[str, bytes]) -> list[Hit]:
+def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: Codings) -> list[Hit]:
     counts = dict.fromkeys(wanted, 0)
     for part in parts:
         for coding, data in wanted.items():
@@ -76,7 +59,7 @@ def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: dict[str, by
 
 
 def _files(rig: Rig) -> Iterator[Path]:
-    roots = [rig.folder / name for name in ("spool", "state", "tmp", PROFILE)]
+    roots = [rig.folder / name for name in ("spool", "state", "tmp", PROFILES)]
     roots += [rig.folder / "cups" / name for name in CUPS_OWN]
     for root in roots:
         yield from (path for path in root.rglob("*") if path.is_file())
@@ -90,8 +73,9 @@ def _processes(rig: Rig, screen: int) -> Iterator[tuple[str, int]]:
         with contextlib.suppress(psutil.Error):
             yield next((part for part in child.cmdline() if ":" in part), child.name()), child.pid
     yield "cupsd", rig.cups.pid("cupsd")
-    chromium = psutil.Process(screen)
-    for one in (chromium, *chromium.children(recursive=True)):
+    keeper = psutil.Process(screen)
+    yield "the screen's keeper", keeper.pid
+    for one in keeper.children(recursive=True):
         yield SCREEN, one.pid
 
 

@@ -81,6 +81,8 @@ class Rig:
     words: list[str] = field(default_factory=lambda: ["UN", "DEUX"])
     """The words of the agent's document, one a page."""
     file_name: str = "letter.pdf"
+    finish: Callable[[Path], None] = lambda _: None
+    """What is done to the agent's document once it has its words."""
     more: dict[str, str] = field(default_factory=dict)
     """What the daemon's environment has beside the rig's own."""
 
