@@ -45,9 +45,15 @@ def search(rig: Rig, wanted: Codings, screen: int) -> list[Hit]:
     if rig.status is not None:
         hits += _hits("status", [rig.status.model_dump_json().encode()], wanted)
     for name, pid in _processes(rig, screen):
-        with contextlib.suppress(OSError):  # it has ended
-            hits += _hits(f"memory of {name}", _memory(pid), wanted)
+        hits += hits_in_memory(pid, wanted, f"memory of {name}")
     return sorted(hits)
+
+
+def hits_in_memory(pid: int, wanted: Codings, place: str = "memory") -> list[Hit]:
+    """Return what a living process holds of `wanted`; nothing of one that has ended. Blocks."""
+    with contextlib.suppress(OSError):
+        return _hits(place, _memory(pid), wanted)
+    return []
 
 
 def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: Codings) -> list[Hit]:

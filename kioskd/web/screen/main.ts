@@ -180,9 +180,14 @@ function announce(): void {
   if (live.textContent !== words) live.textContent = words;
 }
 
-/** Tells that what is drawn reaches the screen; a page that hangs, or is not shown, cannot. */
+/**
+ * Tells that touches could come in and drawings go out: a lock takes Chromium's browser process
+ * to answer, a frame the one that draws.
+ */
 function drawn(): void {
-  requestAnimationFrame(() => send({ action: "drawn" }));
+  void navigator.locks.request("drawn", { ifAvailable: true }, () => {
+    requestAnimationFrame(() => send({ action: "drawn" }));
+  });
 }
 
 /** One listener for all buttons: see `button` in parts.ts. */
