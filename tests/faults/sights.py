@@ -91,6 +91,12 @@ HEALTHY = Sight(
         and all(one.state in (DeviceState.READY, DeviceState.BUSY) for one in rig.status.devices)
     ),
 )
+NO_SCREEN = Sight(
+    "no screen", lambda rig: rig.status is not None and not rig.status.screen_connected
+)
+SCREEN = Sight(
+    "a screen that draws", lambda rig: rig.status is not None and rig.status.screen_connected
+)
 OFFLINE = Sight(
     "no broker, told on the screen",
     lambda rig: rig.resident.view is not None and not rig.resident.view.online,

@@ -9,6 +9,7 @@ otherwise the agent sees and hears the kiosk all the time.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,6 +120,11 @@ FAULTS: Final = [
     Fault("printer switched off in a job",   v.printing_held, h.printer_off,        see.paper(PrintStage.FAILED, Reason.JOB_LOST), h.both(h.printer(None), h.start(printer)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
     Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.PAPER_OVER, then=h.both(v.told_truly, v.print_again), back_s=30),
     Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.other_worker("printer"), h.printer(None), then=v.printed_once),
+    # ---- the screen
+    Fault("screen's Chromium killed",        h.both(v.talking, h.screen_on), h.hit_screen(signal.SIGKILL), see.NO_SCREEN, back=see.SCREEN, then=h.screen_off, quick=True),
+    Fault("screen's Chromium hangs",         h.both(v.talking, h.screen_on), h.hit_screen(signal.SIGSTOP), see.NO_SCREEN, back=see.SCREEN, then=h.screen_off),
+    Fault("screen's page crashes",           h.both(v.talking, h.screen_on), h.hit_screen(signal.SIGKILL, "renderer"), see.NO_SCREEN, back=see.SCREEN, then=h.screen_off),
+    Fault("screen's page hangs",             h.both(v.talking, h.screen_on), h.hit_screen(signal.SIGSTOP, "renderer"), see.NO_SCREEN, back=see.SCREEN, then=h.screen_off),
     # ---- the panel
     Fault("panel unplugged",                 v.talking, h.panel_off,                see.device(PANEL, ABSENT), h.panel_on, quick=True),
     Fault("panel silent",                    v.talking, h.panel(silent=True),       see.device(PANEL, FAILED, Reason.NO_ANSWER), h.panel(silent=False)),
