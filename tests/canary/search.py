@@ -18,9 +18,7 @@ from tests.faults.rig import LOG, Rig
 CHUNK_BYTES: Final = 16 << 20
 CUPS_OWN: Final = ("cache", "log", "run", "spool")
 """What cupsd writes; `device` and `printed` are the paper that came out."""
-
-
-SCREEN: Final = "the screen's Chromium"
+OF_SCREEN: Final = "the screen's Chromium"
 
 
 @dataclass(frozen=True, order=True)
@@ -32,11 +30,8 @@ class Hit:
     times: int
 
 
-def search(rig: Rig, wanted: Codings, screen: int) -> list[Hit]:
-    """Return what is left of `wanted` in files, status, log and living processes. Blocks.
-
-    `screen` is the process id of the keeper of the Chromium that shows the page.
-    """
+def search(rig: Rig, wanted: Codings) -> list[Hit]:
+    """Return what is left of `wanted` in files, status, log and living processes. Blocks."""
     hits: list[Hit] = []
     for path in _files(rig):
         with contextlib.suppress(OSError):
@@ -44,7 +39,7 @@ def search(rig: Rig, wanted: Codings, screen: int) -> list[Hit]:
             hits += _hits(f"name of {path.parent.name}/", [path.name.encode()], wanted)
     if rig.status is not None:
         hits += _hits("status", [rig.status.model_dump_json().encode()], wanted)
-    for name, pid in _processes(rig, screen):
+    for name, pid in _processes(rig):
         hits += hits_in_memory(pid, wanted, f"memory of {name}")
     return sorted(hits)
 
@@ -72,17 +67,18 @@ def _files(rig: Rig) -> Iterator[Path]:
     yield LOG / "kioskd.log"
 
 
-def _processes(rig: Rig, screen: int) -> Iterator[tuple[str, int]]:
+def _processes(rig: Rig) -> Iterator[tuple[str, int]]:
     daemon = psutil.Process(rig.pid)
     yield "the daemon", daemon.pid
     for child in daemon.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             yield next((part for part in child.cmdline() if ":" in part), child.name()), child.pid
     yield "cupsd", rig.cups.pid("cupsd")
-    keeper = psutil.Process(screen)
+    assert rig.keeper is not None
+    keeper = psutil.Process(rig.keeper.pid)
     yield "the screen's keeper", keeper.pid
     for one in keeper.children(recursive=True):
-        yield SCREEN, one.pid
+        yield OF_SCREEN, one.pid
 
 
 def _memory(pid: int) -> Iterator[bytes]:

@@ -13,15 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
-from kioskd.screen.keeper import START_S
 from kioskd.simulation import pipewire
 from kioskd.simulation.ipp_printer import Fault as PrinterFault
-from tests.canary.screen import screen
 from tests.faults.relay import Line
-from tests.faults.rig import LOG, Rig
-from tests.faults.sights import NO_SCREEN, SCREEN
+from tests.faults.rig import Rig
 
 Hand = Callable[[Rig], Awaitable[None]]
 
@@ -52,32 +47,6 @@ async def kill_daemon(rig: Rig) -> None:
 async def start_daemon(rig: Rig) -> None:
     """Start the daemon again, as systemd does."""
     await rig.start()
-
-
-async def screen_on(rig: Rig) -> None:
-    """Have a real Chromium as screen, and its keeper."""
-    with (LOG / "screen.log").open("ab") as log:
-        rig.keeper = await rig.screen.enter_async_context(screen(rig.folder, log))
-    for sight in (NO_SCREEN, SCREEN):  # where one is kept nobody else's page counts
-        await rig.until(sight.what, sight.true, START_S)
-
-
-async def screen_off(rig: Rig) -> None:
-    """Have none any more."""
-    await rig.screen.aclose()
-    rig.keeper = None
-
-
-def hit_screen(number: signal.Signals, role: str | None = None) -> Hand:
-    """Send a signal to the screen's Chromium: to a process by its --type=, or to the first."""
-
-    async def do(rig: Rig) -> None:
-        assert rig.keeper is not None
-        processes = psutil.Process(rig.keeper.pid).children(recursive=True)
-        wanted = [one for one in processes if role is None or f"--type={role}" in one.cmdline()]
-        wanted[0].send_signal(number)
-
-    return do
 
 
 def kill_worker(kind: str) -> Hand:
