@@ -11,6 +11,7 @@ import typer
 
 from kioskd.errors import IdentityError, SettingsError
 from kioskd.identity.authority import PUBLIC, Issuer
+from kioskd.identity.authority import revoke as revoke_key
 from kioskd.identity.enrolment import check_credential, enrolment_request, read_request
 from kioskd.identity.keys import load_key, make_key, save_key
 from kioskd.settings import KioskSettings, read_toml
@@ -79,6 +80,18 @@ def rotate(
     authority = _authority(folder)
     (authority.retired() if retire else authority.rotated()).save(folder)
     print(folder / PUBLIC)
+
+
+@authority_app.command()
+def revoke(
+    folder: Folder,
+    jkt: Annotated[str, typer.Option(help="RFC 7638 thumbprint of an agent's or a kiosk's key.")],
+) -> None:
+    """Take back what was certified of a key; `revoked.json` in FOLDER is what others need."""
+    try:
+        print(revoke_key(folder, jkt))
+    except (OSError, ValueError) as error:
+        _fail(error)
 
 
 @authority_app.command()

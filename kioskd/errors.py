@@ -12,6 +12,7 @@
     ├── CallError                 a leg could not be made or was refused
     ├── IdentityError             a peer has not proved who it is; carries a PeerFault
     ├── DocumentError             a document was refused; carries a DocumentFault
+    ├── ScreenError               the screen's Chromium does not come up
     └── ControlError              kioskctl and the daemon cannot talk to each other
 
 Every cause a person may be told about is an enum member, never a free text: pages
@@ -171,6 +172,10 @@ class DocumentError(KioskError):
         super().__init__(f"{fault.value}: {detail}" if detail else fault.value)
         self.fault = fault
         self.detail = detail
+
+
+class ScreenError(KioskError):
+    """The screen's Chromium does not come up."""
 
 
 class ControlError(KioskError):

@@ -60,13 +60,15 @@ class BrokerSettings(_Section):
 class Organisation(_Section):
     """Whose agents are taken, and for which services: the issuer of their tokens.
 
-    `keys` is a JWKS file, read again when it changes; `name` is what residents read.
+    `keys` is a JWKS file and `revoked` names keys of agents that are good no more; both are read
+    again when they change. `name` is what residents read.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     issuer: Annotated[str, Field(min_length=1)]
     audience: str = "visioservices"
     keys: Path
+    revoked: Path | None = None
     services: Annotated[tuple[TopicId, ...], Field(min_length=1)]
 
 

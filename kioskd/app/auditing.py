@@ -44,6 +44,17 @@ _ASKED: Final = (
 )
 
 
+def folder_of(settings: Settings) -> Path:
+    """Return where the log is."""
+    return settings.state.folder / "audit"
+
+
+def log_of(settings: Settings) -> AuditLog:
+    """Return the log, not open."""
+    bounds = Bounds(settings.audit.file_mb << 20, settings.audit.retention_days)
+    return AuditLog(folder_of(settings), bounds)
+
+
 class Auditing:
     """Tells the audit log what happens. Made at once; `start` and `stop` frame its life."""
 
@@ -53,15 +64,10 @@ class Auditing:
         *,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder = settings.state.folder / "audit"
+        self._folder = folder_of(settings)
         self._settings = settings
         self._now = now
-        self._writer = AuditWriter(
-            AuditLog(
-                self._folder,
-                Bounds(settings.audit.file_mb << 20, settings.audit.retention_days),
-            )
-        )
+        self._writer = AuditWriter(log_of(settings))
         self._name: Name = Pseudonyms(secrets.token_bytes(KEY_BYTES)).of
         self._visit = Visit()
         self._refused_at: dict[str, float] = {}
@@ -75,7 +81,7 @@ class Auditing:
         started = audit.DaemonStarted(
             version=__version__,
             settings=_digest(self._settings),
-            keys=_digest_of_files((self._settings.broker.ca, self._settings.broker.certificate)),
+            keys=_digest_of_files(_key_files(self._settings)),
         )
         self._writer.start()
         self._writer.put(started)
@@ -179,6 +185,13 @@ class Auditing:
         for kind, count in self._refused.items():
             self._writer.put(audit.AgentRefused(kind=kind, count=count))
         self._refused.clear()
+
+
+def _key_files(settings: Settings) -> list[Path | None]:
+    """Return where it stands who is trusted and what certifies the kiosk; no private key."""
+    broker, identity = settings.broker, settings.identity
+    trusted = [file for one in identity.organisations for file in (one.keys, one.revoked)]
+    return [broker.ca, broker.certificate, identity.credential, *trusted]
 
 
 def _digest(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from joserfc.jwk import ECKey
@@ -13,10 +14,12 @@ from joserfc.jwk import ECKey
 from kioskd.errors import IdentityError, SettingsError
 from kioskd.identity.credential import Authority
 from kioskd.identity.enrolment import check_credential
-from kioskd.identity.keys import load_key, read_keys
+from kioskd.identity.keys import load_key, read_keys, read_revoked
 from kioskd.settings import IdentitySettings, Organisation, Settings
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +38,20 @@ class Identity:
 class Organisations:
     """The organisations of the settings; their key files are read again when they change.
 
-    That is how a new key of an organisation comes to a kiosk which runs for months. A file
-    that cannot be read any more leaves the keys that were known.
+    That is how a new key of an organisation, and the end of an agent's, come to a kiosk which
+    runs for months. Files that cannot be read any more leave what was known of both.
     """
 
     def __init__(self, organisations: Sequence[Organisation]) -> None:
         """Read all files. Raises SettingsError."""
-        self._known: dict[Organisation, tuple[int, Authority]] = {}
+        self._known: dict[Organisation, tuple[tuple[int, ...], Authority]] = {}
         self._organisations = organisations
         faults: list[str] = []
         for one in organisations:
             try:
                 self._read(one)
             except (OSError, ValueError) as error:
-                faults.append(f"identity: {one.keys}: {error}")
+                faults.append(f"identity: {error}")
         if faults:
             raise SettingsError(faults)
 
@@ -58,16 +61,25 @@ class Organisations:
             try:
                 self._read(one)
             except (OSError, ValueError) as error:
-                log.warning("identity.keys", file=str(one.keys), error=str(error)[:200])
+                log.warning("identity.keys", organisation=one.name, error=str(error)[:200])
         return [self._known[one][1] for one in self._organisations]
 
     def _read(self, one: Organisation) -> None:
-        written = one.keys.stat().st_mtime_ns
+        files = [one.keys] if one.revoked is None else [one.keys, one.revoked]
+        written = tuple(file.stat().st_mtime_ns for file in files)
         if one in self._known and self._known[one][0] == written:
             return
-        keys = read_keys(one.keys.read_bytes())
-        authority = Authority(one.name, one.issuer, keys, one.audience, one.services)
+        keys = _parsed(one.keys, read_keys)
+        revoked = _parsed(one.revoked, read_revoked) if one.revoked else frozenset[str]()
+        authority = Authority(one.name, one.issuer, keys, one.audience, one.services, revoked)
         self._known[one] = (written, authority)
+
+
+def _parsed(file: Path, parse: Callable[[bytes], T]) -> T:
+    try:
+        return parse(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def identity_of(settings: Settings) -> Identity | None:

@@ -149,6 +149,8 @@ class Kiosk:
             log.info("visit.scene", scene=self.visit.scene.value, service=self.visit.service)
             if self.visit.scene is Scene.CHOOSING:
                 self._sound.reset()
+                if before.scene is not Scene.CLOSED:
+                    self._screen.begin_anew()
             self._front.show_scene(self.visit.scene)
         for effect in wanted:
             self._carry(effect)

@@ -69,7 +69,7 @@ class _OfCall(_OfVisit):
 
 class DaemonStarted(_Event):
     """The daemon started. `settings` and `keys` are digests, of the settings without passwords
-    and of the certificates that they name.
+    and of the certificates, the kiosk's credential and the trusted keys that they name.
     """
 
     type: Literal["daemon-started"] = "daemon-started"
@@ -231,6 +231,21 @@ class WipeFailed(_Event):
     reason: Reason
 
 
+class PurgeDone(_Event):
+    """After the daemon's end: no document is left, and none waits to be printed."""
+
+    type: Literal["purge-done"] = "purge-done"
+
+
+class PurgeFailed(_Event):
+    """After the daemon's end: no document is left, but the printer did not confirm that its queue
+    is empty.
+    """
+
+    type: Literal["purge-failed"] = "purge-failed"
+    reason: Reason
+
+
 class SensorOpened(_Event):
     """Camera or microphone was opened; `visit` is empty in a technician's test."""
 
@@ -328,6 +343,8 @@ AuditEvent = (
     | PagesPrinted
     | WipeDone
     | WipeFailed
+    | PurgeDone
+    | PurgeFailed
     | SensorOpened
     | SensorClosed
     | TestBegun

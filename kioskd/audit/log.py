@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable
@@ -62,6 +63,7 @@ class AuditLog:
         self._bounds = bounds
         self._now = now
         self._fd: int | None = None
+        self._lock: int | None = None
         self._day = ""
         self._size = 0
 
@@ -71,9 +73,13 @@ class AuditLog:
         return self._fd is not None
 
     def open(self) -> None:
-        """Find the chain's end, tell of what is torn or damaged there, be ready to append."""
+        """Find the chain's end, tell of what is torn or damaged there, be ready to append.
+
+        Raises BlockingIOError, which is an OSError, while another process has it open.
+        """
         self.close()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take_lock()
         files = files_of(self._folder)
         if not files:
             self.head = Head()
@@ -100,9 +106,24 @@ class AuditLog:
 
     def close(self) -> None:
         """Close the file; nothing is lost by not doing so."""
+        self._let_go()
+        if self._lock is not None:
+            os.close(self._lock)  # the kernel does the same for a process that was killed
+            self._lock = None
+
+    def _let_go(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _take_lock(self) -> None:
+        """Two writers would link two lines to the same one, and the chain would be broken."""
+        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise
 
     def append(self, event: AuditEvent, time: datetime) -> None:
         """Write an event that happened at `time`; a new file begins where it is due."""
@@ -140,13 +161,10 @@ class AuditLog:
         return None
 
     def _begin(self, why: LogCut) -> None:
-        self.close()
+        assert self._lock is not None
+        self._let_go()
         self._use(self._new_file())
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)  # the file's name, too, outlives a power cut
-        finally:
-            os.close(folder)
+        os.fsync(self._lock)  # the file's name, too, outlives a power cut: it is the folder
         self._write(LogBegun(why=why))
 
     def _new_file(self) -> Path:

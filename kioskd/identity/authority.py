@@ -1,8 +1,8 @@
 """An authority of one's own: the operator's for kiosks, an organisation's for agents.
 
-Its folder holds `private.json` (its keys, the last of which signs) and `keys.json`, the JWKS
-that the others get. An organisation with an OpenID Connect provider needs none of this:
-docs/security-identity.md.
+Its folder holds `private.json` (its keys, the last of which signs), `keys.json`, the JWKS that
+the others get, and `revoked.json`, the keys that it has certified and takes back. An
+organisation with an OpenID Connect provider needs none of this: docs/security-identity.md.
 """
 
 from __future__ import annotations
@@ -16,11 +16,20 @@ from joserfc import jws
 from joserfc.jwk import ECKey, KeySet
 
 from kioskd.identity.credential import AUDIENCE
-from kioskd.identity.keys import CURVE, make_key, public, thumbprint, write_private
+from kioskd.identity.keys import (
+    CURVE,
+    is_thumbprint,
+    make_key,
+    public,
+    read_revoked,
+    thumbprint,
+    write_private,
+)
 from kioskd.identity.statement import SIGNED
 
 PRIVATE: Final = "private.json"
 PUBLIC: Final = "keys.json"
+REVOKED: Final = "revoked.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,23 @@ class Issuer:
         }
         header = {"alg": SIGNED, "typ": "JWT", "kid": key.kid}
         return jws.serialize_compact(header, json.dumps(claims), key, algorithms=[SIGNED])
+
+
+def revoke(folder: Path, jkt: str) -> Path:
+    """Add a key, by thumbprint, to the authority's list; return where that is.
+
+    Raises OSError, ValueError. Nothing is ever taken off it: a key that is good again is a new one.
+    """
+    if not is_thumbprint(jkt):
+        raise ValueError(f"no thumbprint: {jkt!r}")
+    if not (folder / PRIVATE).exists():
+        raise ValueError(f"{folder} has no authority")
+    file = folder / REVOKED
+    known = read_revoked(file.read_bytes()) if file.exists() else frozenset[str]()
+    fresh = file.with_name(f"{REVOKED}.new")
+    fresh.write_text(json.dumps({"revoked": sorted({*known, jkt})}, indent=2), "utf-8")
+    fresh.replace(file)
+    return file
 
 
 def _named_key() -> ECKey:

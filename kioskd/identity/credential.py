@@ -48,7 +48,8 @@ class Credential(BaseModel):
 class Authority:
     """An issuer that is trusted: its public keys, and for which services it speaks.
 
-    Several keys may be good at once, which is how one is replaced by another.
+    Several keys may be good at once, which is how one is replaced by another. `revoked` are the
+    thumbprints of keys that it has certified and takes back.
     """
 
     name: str
@@ -56,13 +57,14 @@ class Authority:
     keys: KeySet
     audience: str = AUDIENCE
     services: tuple[str, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
 
 def verify(token: str, authorities: Sequence[Authority]) -> tuple[Credential, Authority]:
     """Check whose credential it is. Its times are left to `check_time`.
 
     Raises IdentityError: UNSIGNED when it is missing, or signed by nobody or in a way that
-    proves nothing; UNTRUSTED when no authority of ours made it.
+    proves nothing; UNTRUSTED when no authority of ours made it, or took it back.
     """
     header = header_of(token)
     if header.get("alg") not in ALGORITHMS:
@@ -83,6 +85,8 @@ def verify(token: str, authorities: Sequence[Authority]) -> tuple[Credential, Au
     audience = [claimed.aud] if isinstance(claimed.aud, str) else claimed.aud
     if authority.audience not in audience:
         raise IdentityError(PeerFault.UNTRUSTED, "made for another audience")
+    if claimed.cnf.jkt in authority.revoked:
+        raise IdentityError(PeerFault.UNTRUSTED, f"revoked: key {claimed.cnf.jkt}")
     return claimed, authority
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
+from pydantic import BaseModel, Field
 
 CURVE: Final = "P-256"
 _PUBLIC: Final = ("kty", "crv", "x", "y")
 _PRIVATE: Final = 0o600
+_THUMBPRINT: Final = r"^[A-Za-z0-9_-]{43}$"
+
+
+class _Revoked(BaseModel):
+    revoked: frozenset[Annotated[str, Field(pattern=_THUMBPRINT)]]
 
 
 def make_key() -> ECKey:
@@ -84,3 +91,16 @@ def read_keys(data: bytes) -> KeySet:
     if not keys.keys:
         raise ValueError("no key in the set")
     return keys
+
+
+def read_revoked(data: bytes) -> frozenset[str]:
+    """Read a list of keys that are good no more, by thumbprint. Raises ValueError."""
+    try:
+        return _Revoked.model_validate_json(data).revoked
+    except ValueError as error:
+        raise ValueError(f"no list of revoked keys: {error}") from error
+
+
+def is_thumbprint(text: str) -> bool:
+    """Tell whether a text is what `thumbprint` returns, by its form."""
+    return re.fullmatch(_THUMBPRINT, text) is not None

@@ -145,11 +145,11 @@ class Child:
         )
         self._pump = asyncio.create_task(self._watch(self._process), name=f"child {self.name}")
 
-    async def stop(self) -> None:
-        """Stop the program and whatever is left of its group."""
+    async def stop(self, *, terminate_s: float = TERMINATE_S) -> None:
+        """Stop the program and whatever is left of its group; kill it after `terminate_s`."""
         if self._process is None:
             return
-        await stop_process(self._process)
+        await stop_process(self._process, terminate_s=terminate_s)
         if self._pump is not None:
             await drain(self._process, self._pump)
         self._process = None

@@ -20,9 +20,10 @@ import structlog
 log = structlog.get_logger(__name__)
 
 TOKEN_BYTES: Final = 24
-_TOKEN: Final = re.compile(r"url=http://[^/\"]+/([A-Za-z0-9_-]{32})/\"")
+_ADDRESS: Final = re.compile(r"url=(http://[^/\"]+/([A-Za-z0-9_-]{32})/)\"")
 _PAGE: Final = (
     '<!doctype html><meta charset="utf-8"><title>Visioservices</title>'
+    "<style>html{{background:#0d1424}}</style>"
     '<meta http-equiv="refresh" content="0;url={url}">\n'
 )
 
@@ -34,9 +35,19 @@ def new_token() -> str:
 
 def read(file: Path) -> str | None:
     """Return the token that the file leads to, None where there is none."""
+    found = _find(file)
+    return found[2] if found else None
+
+
+def address(file: Path) -> str | None:
+    """Return the page's address that the file leads to, token and all; None where there is none."""
+    found = _find(file)
+    return found[1] if found else None
+
+
+def _find(file: Path) -> re.Match[str] | None:
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        found = _TOKEN.search(file.read_text("utf-8"))
-        return found[1] if found else None
+        return _ADDRESS.search(file.read_text("utf-8"))
     return None
 
 

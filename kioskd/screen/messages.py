@@ -148,7 +148,8 @@ class Plain(_Model):
     """An action without a parameter. `scan-offer`: the resident wants to show a paper;
     `scan-start`: yes to the scan, or again after a failure; `scan-more`: another page;
     `back`: from the closed or the ended page to the choice; `keyframe`: the page's decoder
-    needs a key frame of the agent's picture.
+    needs a key frame of the agent's picture; `drawn`: each second, what the page drew is on the
+    screen (`kioskd/screen/orders.py`).
     """
 
     action: Literal[
@@ -164,6 +165,7 @@ class Plain(_Model):
         "print-close",
         "scan-close",
         "keyframe",
+        "drawn",
     ]
 
 

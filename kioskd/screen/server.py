@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from kioskd.runtime.others import what_is_wrong
 from kioskd.screen.entry import new_token
 from kioskd.screen.messages import REMOTE_PICTURE, Action, Key, Plain, View, parse_action
+from kioskd.screen.orders import Orders
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class _Page:
 
     socket: web.WebSocketResponse
     request: web.Request
+    name: str | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     texts: deque[_Text] = field(default_factory=deque)
     pictures: list[bytes] = field(default_factory=list)
@@ -111,6 +113,7 @@ class ScreenServer:
         self._on_action = on_action
         self._page_picture = page_picture
         self._pages: set[_Page] = set()
+        self._orders = Orders()
         self._view: str | None = None
         self._runner: web.AppRunner | None = None
 
@@ -126,8 +129,12 @@ class ScreenServer:
 
     @property
     def connected(self) -> bool:
-        """True while a page is connected."""
-        return bool(self._pages)
+        """True while a page is connected; where Chromium is kept, while its page draws."""
+        return bool(self._orders.drawing if self._orders.kept else self._pages)
+
+    def begin_anew(self) -> None:
+        """Let the screen's Chromium be replaced: it holds what it has shown."""
+        self._orders.begin_anew()
 
     def show(self, view: View) -> None:
         """Show `view` on every page, and on those that connect later."""
@@ -167,6 +174,7 @@ class ScreenServer:
         below = f"/{self._token}"
         application.router.add_get(f"{below}/", self._index)
         application.router.add_get(f"{below}/ws", self._connect)
+        application.router.add_get(f"{below}/orders", self._orders.serve)
         application.router.add_get(below + r"/pages/{document}/{number:[0-9]+}.jpg", self._picture)
         if self._web_root.is_dir():
             application.router.add_static(below, self._web_root)
@@ -178,8 +186,8 @@ class ScreenServer:
 
     async def __aexit__(self, *_: object) -> None:
         goodbyes = [
-            asyncio.create_task(page.socket.close(code=WSCloseCode.GOING_AWAY), name="goodbye")
-            for page in self._pages
+            asyncio.create_task(socket.close(code=WSCloseCode.GOING_AWAY), name="goodbye")
+            for socket in (*(page.socket for page in self._pages), *self._orders.keepers)
         ]
         if goodbyes:
             await asyncio.wait(goodbyes, timeout=CLOSE_S)
@@ -241,7 +249,7 @@ class ScreenServer:
             heartbeat=HEARTBEAT_S, max_msg_size=ACTION_LIMIT, compress=False
         )
         await socket.prepare(request)
-        page = _Page(socket, request)
+        page = _Page(socket, request, request.query.get("screen"))
         if self._view is not None:
             page.put_view(self._view)
         self._pages.add(page)
@@ -249,9 +257,11 @@ class ScreenServer:
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
-                    self._receive(message.data)
+                    self._receive(page, message.data)
         finally:
             self._pages.discard(page)
+            if page.name is not None:
+                self._orders.gone(page.name)
             sender.cancel()
             await asyncio.wait([sender])
         return socket
@@ -270,13 +280,17 @@ class ScreenServer:
         except ConnectionError:
             return  # the page has gone; its reader ends the connection
 
-    def _receive(self, text: str) -> None:
+    def _receive(self, page: _Page, text: str) -> None:
         try:
             action = parse_action(text)
         except ValueError as error:
             self.invalid += 1
             if self.invalid == 1:
                 log.warning("screen.invalid_action", error=what_is_wrong(error))
+            return
+        if isinstance(action, Plain) and action.action == "drawn":
+            if page.name is not None:
+                self._orders.drawn(page.name)
             return
         self._on_action(action)
 

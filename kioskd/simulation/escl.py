@@ -51,6 +51,7 @@ class NetworkScanner:
     `drops` cuts the connection in the middle of the next page, which comes after `page_s`
     seconds. `hang` leaves whatever is
     asked without an answer until `go_on`; `switch_off` and `switch_on` keep the port.
+    `paper` lies in its corner; `scanned` is the last page as it was sent.
     `opened` counts the openings. `config_dir` is made ready as SANE_CONFIG_DIR.
     """
 
@@ -61,6 +62,8 @@ class NetworkScanner:
         self.cover_open = False
         self.drops = False
         self.page_s = 0.0
+        self.paper: Image.Image | None = None
+        self.scanned = b""
         self.opened = 0
         self._answers = asyncio.Event()
         self._answers.set()
@@ -179,10 +182,13 @@ class NetworkScanner:
         elif self._fed:
             return web.Response(status=404)
         self._fed += 1
-        picture = io.BytesIO()
-        Image.new("RGB", self._size, "white").save(picture, "JPEG")
+        picture, page = io.BytesIO(), Image.new("RGB", self._size, "white")
+        if self.paper is not None:
+            page.paste(self.paper)
+        page.save(picture, "JPEG")
+        self.scanned = picture.getvalue()
         await asyncio.sleep(self.page_s)
-        response = web.Response(body=picture.getvalue(), content_type="image/jpeg")
+        response = web.Response(body=self.scanned, content_type="image/jpeg")
         if self.drops:
             await response.prepare(request)
             if request.transport is not None:

@@ -19,7 +19,7 @@ mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd
 mount -t cgroup2 cgroup2 sys/fs/cgroup/unified
 
 # ProtectHome= hides where Python may be, and a checkout is nobody's but root's.
-mkdir -p opt/kioskd/bin opt/python opt/packages opt/tree opt/out run/units/kioskd.service.d
+mkdir -p opt/kioskd/bin opt/python opt/packages opt/tree opt/out run/units/kioskd.service.d run/units/kioskd-screen.service.d
 mount --bind "$PYTHON" opt/python
 mount --bind "$PACKAGES" opt/packages
 mount --bind "$TREE" opt/tree
@@ -30,6 +30,7 @@ export PYTHONPATH=/opt/tree:/opt/packages LD_LIBRARY_PATH=/opt/python/lib
 exec /opt/python/bin/python3 "$@"
 END
 printf '#!/bin/sh\nexec /opt/kioskd/bin/python -m kioskd "$@"\n' >opt/kioskd/bin/kioskd
+printf '#!/bin/sh\nexec /opt/kioskd/bin/python -m kioskd.screen "$@"\n' >opt/kioskd/bin/kioskd-screen
 chmod 755 opt/kioskd/bin/*
 mkdir -p etc/kioskd
 cp "$FOLDER/kioskd.toml" "$FOLDER/services.toml" etc/kioskd/
@@ -42,6 +43,11 @@ cp "$TREE"/systemd/*.service run/units/
 for one in basic sysinit shutdown umount slices sockets paths timers network; do
     cp "/lib/systemd/system/$one.target" run/units/
 done
+# There is no display here: the session is left out, and Chromium draws into memory.
+printf '[Service]\nStandardOutput=append:/opt/out/screen\nStandardError=inherit\nExecStart=\n%s %s\n' \
+    "$(sed -n 's|^ExecStart=/usr/bin/cage -s -- |ExecStart=|;T;s| --ozone-platform=wayland||p' run/units/kioskd-screen.service)" \
+    '--headless=new --disable-gpu' >run/units/kioskd-screen.service.d/test.conf
+printf '[Unit]\nWants=kioskd-screen.service\n' >run/units/kioskd.service.d/screen.conf
 printf '[Service]\nStandardOutput=append:/opt/out/log\nStandardError=inherit\n%s\n' \
     'ExecStartPost=/opt/kioskd/bin/python /opt/probe.py' >run/units/kioskd.service.d/test.conf
 

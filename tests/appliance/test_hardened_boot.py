@@ -83,11 +83,24 @@ class Appliance:
         return found
 
     def daemon(self) -> psutil.Process:
+        return self.process("-m", "kioskd", "run")
+
+    def process(self, *words: str) -> psutil.Process:
+        """Return a process whose command line has these words."""
         for one in psutil.Process(self._process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if one.cmdline()[1:4] == ["-m", "kioskd", "run"]:
+                if {*words} <= {*one.cmdline()}:
                     return one
         raise AssertionError(self.log[-2000:])
+
+    def screen(self, count: int) -> str:
+        """Return what the screen's keeper said, once it has shown so many Chromiums."""
+        file, end = self._folder / "out" / "screen", time.monotonic() + BOOT_S
+        while not file.exists() or file.read_text(errors="replace").count("screen.shown") < count:
+            said = file.read_text(errors="replace") if file.exists() else ""
+            assert time.monotonic() < end, said[-4000:]
+            time.sleep(0.1)
+        return file.read_text(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +168,27 @@ def test_what_a_visit_needs_works_in_the_sandbox(appliance: Appliance) -> None:
     assert "audit.unwritable" not in appliance.log
 
 
+def fields(one: psutil.Process) -> dict[str, str]:
+    text = Path(f"/proc/{one.pid}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines())
+
+
+def test_chromium_draws_in_the_units_sandbox_and_has_its_own_within(appliance: Appliance) -> None:
+    appliance.screen(1)
+    page = appliance.process("--type=renderer")
+    browser = appliance.process("--kiosk")
+    assert "--no-sandbox" not in browser.cmdline()
+    outer, inner = fields(browser), fields(page)
+    for one in (outer, inner):
+        assert (one["CapBnd"].strip("0"), one["NoNewPrivs"], one["Seccomp"]) == ("", "1", "2")
+    assert len(inner["NSpid"].split()) == len(outer["NSpid"].split()) + 1, "it sees itself alone"
+    assert inner["Seccomp_filters"] > outer["Seccomp_filters"]
+    uid = outer["Uid"].split()[0]
+    assert uid not in ("0", fields(appliance.daemon())["Uid"].split()[0])
+
+
 def test_it_comes_back_in_its_sandbox(appliance: Appliance) -> None:
     first = appliance.probes(1)
     appliance.daemon().kill()
     assert appliance.probes(2) == first
+    appliance.screen(2)

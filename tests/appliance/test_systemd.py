@@ -13,7 +13,8 @@ from scripts import exposure
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "kioskd.service"
-EXECUTABLE = "/opt/kioskd/bin/kioskd"
+UNITS = (UNIT, SYSTEMD / "kioskd-screen.service")
+EXECUTABLES = ("/opt/kioskd/bin/kioskd ", "/usr/bin/cage ")
 
 pytestmark = pytest.mark.appliance
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to a user needs root")
@@ -31,21 +32,23 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def verify(unit: str, folder: Path) -> str:
+def verify(unit: str, folder: Path, name: str = UNIT.name) -> str:
     """Return what `systemd-analyze verify` says; it exits 0 even on unknown keys."""
-    file = folder / UNIT.name
+    file = folder / name
     file.write_text(unit, encoding="utf-8")
     return run("systemd-analyze", "verify", "--man=no", "--recursive-errors=one", file).stdout
 
 
 def installed(unit: str) -> str:
     """Let the unit's executable be one that is there: verify looks for it."""
-    assert f"ExecStart={EXECUTABLE} run --config " in unit
-    return unit.replace(EXECUTABLE, "/bin/true")
+    (there,) = [one for one in EXECUTABLES if f"ExecStart={one}" in unit]
+    return unit.replace(there, "/bin/true ")
 
 
-def test_the_unit_is_valid(tmp_path: Path) -> None:
-    assert verify(installed(UNIT.read_text(encoding="utf-8")), tmp_path) == ""
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_unit_is_valid(tmp_path: Path, unit: Path) -> None:
+    text = installed(unit.read_text(encoding="utf-8"))
+    assert verify(text, tmp_path, unit.name) == ""
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_the_unit_is_valid(tmp_path: Path) -> None:
         ("NoNewPrivileges=yes", "NoNewPrivilege=yes", "NoNewPrivilege"),
         ("Restart=always", "Restart=allways", "allways"),
         ("=@system-service", "=@system-services", "@system-services"),
-        ("/bin/true", "/opt/nothing/kioskd", "/opt/nothing/kioskd"),
+        ("/bin/true ", "/opt/nothing/kioskd ", "/opt/nothing/kioskd"),
     ],
 )
 def test_a_mistake_in_the_unit_is_seen(tmp_path: Path, good: str, bad: str, named: str) -> None:
@@ -107,20 +110,24 @@ def test_the_user_is_made(tmp_path: Path) -> None:
         result = run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "kioskd.sysusers")
         assert result.returncode == 0, result.stdout
         assert attempt == 0 or result.stdout == ""
-    users = (tmp_path / "etc/passwd").read_text(encoding="utf-8").splitlines()
-    (name, _, uid, _, _, home, shell) = users[0].split(":")
-    assert (len(users), name, home) == (1, "kioskd", "/var/lib/kioskd")
-    assert int(uid) < 1000, "a system user"
-    assert shell.endswith("nologin")
+    lines = (tmp_path / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    users = {line.split(":")[0]: line.split(":")[1:] for line in lines}
+    assert users.keys() == {"kioskd", "kioskd-screen"}
+    for _, uid, _, _, _, shell in users.values():
+        assert int(uid) < 1000, "a system user"
+        assert shell.endswith("nologin")
+    assert (users["kioskd"][4], users["kioskd-screen"][4]) == ("/var/lib/kioskd", "/")
     groups = (tmp_path / "etc/group").read_text(encoding="utf-8").splitlines()
     members = {line.split(":")[0]: line.split(":")[3] for line in groups}
     assert members["audio"] == "kioskd"
+    assert members["kioskd"] == "", "the screen's user may not use the control socket"
     assert {"kioskd", "scanner", "lp"} <= members.keys()
 
 
-def test_every_group_of_the_unit_exists() -> None:
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_every_group_of_the_unit_exists(unit: Path) -> None:
     """A missing group keeps the unit from starting (status 216/GROUP)."""
-    line = re.search(r"^SupplementaryGroups=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    line = re.search(r"^SupplementaryGroups=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
     assert line is not None
     made = re.findall(r"^g (\S+)", (SYSTEMD / "kioskd.sysusers").read_text("utf-8"), re.MULTILINE)
     debian = re.findall(
@@ -137,9 +144,10 @@ def test_the_folders_are_made(tmp_path: Path) -> None:
     result = run("systemd-tmpfiles", f"--root={tmp_path}", "--create", SYSTEMD / "kioskd.tmpfiles")
     assert (result.returncode, result.stdout) == (0, "")
 
-    user = (tmp_path / "etc/passwd").read_text(encoding="utf-8").split(":")
+    passwd = (tmp_path / "etc/passwd").read_text(encoding="utf-8")
     groups = (tmp_path / "etc/group").read_text(encoding="utf-8")
-    uid, gid = int(user[2]), int(user[3])
+    (found,) = re.findall(r"^kioskd:x:(\d+):(\d+):", passwd, re.MULTILINE)
+    uid, gid = map(int, found)
     assert _mode_and_owner(tmp_path / "run/kioskd-sound") == (0o700, uid, gid)
     (screen,) = re.findall(r"^kioskd-screen:x:(\d+):", groups, re.MULTILINE)
     entry = tmp_path / "run/kioskd-screen"

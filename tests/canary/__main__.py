@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.canary.canary import STATES, run_state, unit_environment
-from tests.canary.screen import screen
 from tests.canary.search import Hit
+from tests.faults import screens
 from tests.faults.rig import rig
 
 
 async def _run(names: list[str]) -> dict[str, list[Hit]]:
     states = [one for one in STATES if not names or any(name in one.name for name in names)]
-    async with rig(unit_environment()) as kiosk, screen(kiosk.folder) as chromium:
-        return {state.name: await run_state(kiosk, state, chromium) for state in states}
+    async with rig(unit_environment()) as kiosk:
+        await screens.on(kiosk)
+        return {state.name: await run_state(kiosk, state) for state in states}
 
 
 def main() -> int:

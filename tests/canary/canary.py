@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.canary.search import SCREEN, Hit, search
+from tests.canary import marks
+from tests.canary.search import OF_SCREEN, Hit, search
 from tests.faults import hands as h
 from tests.faults import visits as v
 from tests.faults.hands import Hand
 from tests.faults.rig import Rig
-from tests.faults.sights import HEALTHY, until_seen
+from tests.faults.sights import HEALTHY, SCREEN, until_seen
 
 WITHIN_S: Final = 10.0
 UNIT: Final = Path(__file__).parents[2] / "systemd" / "kioskd.service"
@@ -65,23 +66,41 @@ def unit_environment() -> dict[str, str]:
     return found
 
 
-async def run_state(rig: Rig, state: State, screen: int) -> list[Hit]:
-    """Run a visit with a mark of its own; return what is left 10 s after its end."""
+async def run_state(rig: Rig, state: State) -> list[Hit]:
+    """Run a visit with marks of its own; return what is left 10 s after its end.
+
+    The rig has a real screen (tests/faults/screens.py).
+    """
     mark = f"Zq{secrets.token_hex(7)}"
     rig.words, rig.file_name = [f"{mark} UN", f"{mark} DEUX"], f"{mark}.pdf"
+    rig.finish, rig.scanner.paper, rig.scanner.scanned = marks.add_paper, marks.paper(), b""
     await until_seen(rig, HEALTHY)
+    await until_seen(rig, SCREEN)
     await rig.agent.come_back(f"{mark} Agent")
     await state.given(rig)
+    wanted = marks.words(mark) | await asyncio.to_thread(_pictures, rig)
     if state.found_before:
-        before = await asyncio.to_thread(search, rig, mark, screen)
+        before = await asyncio.to_thread(search, rig, wanted)
         assert any(hit.place.startswith("file ") for hit in before), "no document is found"
-        assert any(hit.place.endswith(SCREEN) for hit in before), "the screen shows nothing"
+        assert any(hit.place.endswith(OF_SCREEN) for hit in before), "the screen shows nothing"
     await state.ends(rig)
     await rig.cups.fault(None)
     end = time.monotonic() + WITHIN_S
     while True:
         await rig.look()
-        hits = await asyncio.to_thread(search, rig, mark, screen)
+        hits = await asyncio.to_thread(search, rig, wanted)
         if not hits or time.monotonic() > end:
             return hits
         await asyncio.sleep(0.5)
+
+
+def _pictures(rig: Rig) -> marks.Codings:
+    """Return pieces of all documents that are there now, of the scanner's page, of the letter."""
+    found = [(f"the page {path.suffix}", path.read_bytes()) for path in rig.spooled()]
+    found = [(f"{name} {number}", data) for number, (name, data) in enumerate(found)]
+    if rig.scanner.scanned:
+        found.append(("the scanner's page", rig.scanner.scanned))
+    letter = rig.folder / rig.file_name
+    if letter.exists():
+        found.append(("the agent's letter", letter.read_bytes()))
+    return marks.pictures(found)

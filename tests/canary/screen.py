@@ -1,45 +1,42 @@
-"""A real Chromium as the kiosk's screen, beside the one that presses."""
+"""A real Chromium as the kiosk's screen, kept as on a kiosk, beside the one that presses."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from asyncio.subprocess import DEVNULL
+import sys
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from tests.e2e.stage import CHROMIUM
 
-PROFILE = "screen"
-STOP_S = 10.0
+PROFILES: Final = "screen"
+STOP_S: Final = 15.0
+HEADLESS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1920,1080")
+"""There is no display here; the sandbox asks for a user that is not root."""
 
 
 @contextlib.asynccontextmanager
-async def screen(folder: Path) -> AsyncIterator[int]:
-    """Show the page as a kiosk does, from the file that leads to it; yield the process id."""
+async def screen(folder: Path, log: BinaryIO | None = None) -> AsyncIterator[Process]:
+    """Keep the page that `screen.html` in the folder leads to on a screen; yield the keeper."""
+    profiles = folder / PROFILES
+    await asyncio.to_thread(profiles.mkdir, 0o700, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
-        CHROMIUM,
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1920,1080",
-        f"--user-data-dir={folder / PROFILE}",
-        (folder / "screen.html").as_uri(),
+        *(sys.executable, "-m", "kioskd.screen"),
+        *("--entry", str(folder / "screen.html"), "--folder", str(profiles)),
+        *("--", CHROMIUM, *HEADLESS),
         stdin=DEVNULL,
         stdout=DEVNULL,
-        stderr=DEVNULL,
+        stderr=log or DEVNULL,
         start_new_session=True,
     )
     try:
-        yield process.pid
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await process.wait()

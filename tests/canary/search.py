@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 from collections.abc import Iterator
@@ -12,15 +11,14 @@ from typing import Final
 
 import psutil
 
-from tests.canary.screen import PROFILE
+from tests.canary.marks import Codings
+from tests.canary.screen import PROFILES
 from tests.faults.rig import LOG, Rig
 
 CHUNK_BYTES: Final = 16 << 20
 CUPS_OWN: Final = ("cache", "log", "run", "spool")
 """What cupsd writes; `device` and `printed` are the paper that came out."""
-
-
-SCREEN: Final = "the screen's Chromium"
+OF_SCREEN: Final = "the screen's Chromium"
 
 
 @dataclass(frozen=True, order=True)
@@ -32,28 +30,8 @@ class Hit:
     times: int
 
 
-def codings(mark: str) -> dict[str, bytes]:
-    """Return the bytes by which a text could be kept."""
-    plain = mark.encode()
-    found = {
-        "utf-8": plain,
-        "utf-16-le": mark.encode("utf-16-le"),
-        "utf-32-le": mark.encode("utf-32-le"),
-        "hex": plain.hex().encode(),
-    }
-    for shift in range(3):
-        # What base64 makes of it depends on where it stands; the ends depend on its neighbours.
-        coded = base64.b64encode(bytes(shift) + plain)
-        found[f"base64+{shift}"] = coded[(4 if shift else 0) : -4]
-    return found
-
-
-def search(rig: Rig, mark: str, screen: int) -> list[Hit]:
-    """Return what is left of `mark` in files, status, log and living processes. Blocks.
-
-    `screen` is the process id of the Chromium that shows the page.
-    """
-    wanted = codings(mark)
+def search(rig: Rig, wanted: Codings) -> list[Hit]:
+    """Return what is left of `wanted` in files, status, log and living processes. Blocks."""
     hits: list[Hit] = []
     for path in _files(rig):
         with contextlib.suppress(OSError):
@@ -61,13 +39,19 @@ def search(rig: Rig, mark: str, screen: int) -> list[Hit]:
             hits += _hits(f"name of {path.parent.name}/", [path.name.encode()], wanted)
     if rig.status is not None:
         hits += _hits("status", [rig.status.model_dump_json().encode()], wanted)
-    for name, pid in _processes(rig, screen):
-        with contextlib.suppress(OSError):  # it has ended
-            hits += _hits(f"memory of {name}", _memory(pid), wanted)
+    for name, pid in _processes(rig):
+        hits += hits_in_memory(pid, wanted, f"memory of {name}")
     return sorted(hits)
 
 
-def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: dict[str, bytes]) -> list[Hit]:
+def hits_in_memory(pid: int, wanted: Codings, place: str = "memory") -> list[Hit]:
+    """Return what a living process holds of `wanted`; nothing of one that has ended. Blocks."""
+    with contextlib.suppress(OSError):
+        return _hits(place, _memory(pid), wanted)
+    return []
+
+
+def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: Codings) -> list[Hit]:
     counts = dict.fromkeys(wanted, 0)
     for part in parts:
         for coding, data in wanted.items():
@@ -76,23 +60,25 @@ def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: dict[str, by
 
 
 def _files(rig: Rig) -> Iterator[Path]:
-    roots = [rig.folder / name for name in ("spool", "state", "tmp", PROFILE)]
+    roots = [rig.folder / name for name in ("spool", "state", "tmp", PROFILES)]
     roots += [rig.folder / "cups" / name for name in CUPS_OWN]
     for root in roots:
         yield from (path for path in root.rglob("*") if path.is_file())
     yield LOG / "kioskd.log"
 
 
-def _processes(rig: Rig, screen: int) -> Iterator[tuple[str, int]]:
+def _processes(rig: Rig) -> Iterator[tuple[str, int]]:
     daemon = psutil.Process(rig.pid)
     yield "the daemon", daemon.pid
     for child in daemon.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             yield next((part for part in child.cmdline() if ":" in part), child.name()), child.pid
     yield "cupsd", rig.cups.pid("cupsd")
-    chromium = psutil.Process(screen)
-    for one in (chromium, *chromium.children(recursive=True)):
-        yield SCREEN, one.pid
+    assert rig.keeper is not None
+    keeper = psutil.Process(rig.keeper.pid)
+    yield "the screen's keeper", keeper.pid
+    for one in keeper.children(recursive=True):
+        yield OF_SCREEN, one.pid
 
 
 def _memory(pid: int) -> Iterator[bytes]:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
+from PIL import Image
 from playwright.async_api import Page, async_playwright, expect
 
 from kioskd.app.run import WEB_ROOT
 from kioskd.call.control import DeviceReport
 from kioskd.hal.device import DeviceKind, DeviceState
-from kioskd.screen.messages import Action, Choose, EndView, Key, Plain, ScanView, ServiceView, View
+from kioskd.screen.messages import (
+    Action,
+    Area,
+    Choose,
+    EndView,
+    HidePart,
+    Key,
+    PagePicture,
+    Plain,
+    ScanView,
+    ServiceView,
+    View,
+)
 from kioskd.screen.server import ScreenServer
 from kioskd.visit.words import EndReason, ScanStage, Scene
 from tests.e2e import stage
@@ -30,6 +44,10 @@ LOOK = """(button) => {
   return [style.outline, style.boxShadow, room.map((one) => one - 10)];
 }"""
 """The two rings, and what is left between them, 10 px wide, and the edges of the screen."""
+
+
+PAPER = io.BytesIO()
+Image.new("L", (620, 877), "white").save(PAPER, "JPEG")
 
 
 @dataclass
@@ -67,7 +85,7 @@ async def screen() -> AsyncIterator[Screen]:
         ScreenServer(
             web_root=WEB_ROOT / "screen",
             on_action=actions.append,
-            page_picture=lambda *_: None,
+            page_picture=lambda *_: PAPER.getvalue(),
         ) as server,
         async_playwright() as playwright,
     ):
@@ -182,6 +200,45 @@ async def test_the_focus_stays_with_its_button_and_a_new_scene_has_its_own(
     await screen.focus_on("back")
     await screen.show(view(Scene.CHOOSING, *SERVICES))
     await screen.focus_on("service-caf")
+
+
+async def test_a_part_of_a_page_is_hidden_without_a_touch(screen: Screen) -> None:
+    page = PagePicture(number=7, url="pages/scan/7.jpg?0")
+    scan = ScanView(
+        stage=ScanStage.PREVIEW, requested_by_agent=True, pages=[page], done=1, reason=None
+    )
+    await screen.show(view(Scene.TALKING).model_copy(update={"scan": scan}))
+    button = screen.page.get_by_test_id("scan-hide-7")
+    for _ in range(await screen.page.locator("button:enabled").count()):
+        screen.key("next")
+        await expect(screen.page.locator(FOCUS)).to_have_count(1)
+        if await button.get_attribute("data-focus") is not None:
+            break
+    screen.key("press")
+    await screen.focus_on("hide-done")
+    screen.key("previous")
+    await screen.focus_on("hide-band-12")
+    for band in (11, 10):
+        screen.key("previous")
+        await screen.focus_on(f"hide-band-{band}")
+    await screen.page.screenshot(path=stage.ARTEFACTS / "keys-hide.png")
+    await asyncio.sleep(READ_S)
+    screen.key("press")
+    await screen.acted(
+        HidePart(action="scan-hide", page=7, area=Area(x=0, y=9 / 12, width=1, height=1 / 12))
+    )
+    # A finger is not caught by what is there for the buttons.
+    box = await screen.page.get_by_test_id("hide-sheet").bounding_box()
+    assert box is not None
+    mouse = screen.page.mouse
+    await mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    await mouse.down()
+    await mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5)
+    await mouse.up()
+    await stage.wait_for(lambda: len(screen.actions) == 1, 5, "nothing was hidden")
+    (hidden,) = screen.actions
+    assert isinstance(hidden, HidePart)
+    assert hidden.area.width < 0.5
 
 
 async def test_the_ring_is_wide_dark_and_light_and_fits_on_every_screen(screen: Screen) -> None:

@@ -116,6 +116,10 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "printer switched off in a job":   says(printer(R.OFFLINE)),
     "cupsd killed in a job":           says(T.PRINT_SYSTEM),
     "printer worker killed in a job":  not_met(OVER),
+    "screen's Chromium killed":        not_met(OVER),
+    "screen's Chromium hangs":         not_met(OVER),
+    "screen's page crashes":           not_met(OVER),
+    "screen's page hangs":             not_met(OVER),
     "panel unplugged":                 says(*(device_id(DeviceKind.PANEL, one) for one in (R.NOT_FOUND, R.UNPLUGGED))),
     "panel silent":                    says(device_id(DeviceKind.PANEL, R.NO_ANSWER)),
     "panel's wire picks up noise":     not_met(OVER),
@@ -220,9 +224,6 @@ async def give_port(_: Rig) -> None:
 
 
 ANYHOW: Final = see.Sight("nothing is waited for", lambda _: True)
-NO_SCREEN: Final = see.Sight(
-    "no screen", lambda rig: rig.status is not None and not rig.status.screen_connected
-)
 SILENT: Final = see.Sight("no answer", lambda rig: rig.status is None)
 SPEAKER_GONE: Final = see.device(DeviceKind.SPEAKER, FAILED)
 die, live = h.kill_daemon, h.start_daemon
@@ -239,7 +240,7 @@ BESIDE: Final[list[tuple[Fault, Diagnosis]]] = [
     (Fault("PipeWire killed",                 v.idle, dead_sound, SPEAKER_GONE, sound_again, quick=True), says(T.SOUND_SERVER)),
     (Fault("pipewire-pulse hangs",            v.idle, sound(PULSE, signal.SIGSTOP), SPEAKER_GONE, sound(PULSE, signal.SIGCONT)), says(T.SOUND_SERVER)),
     (Fault("camera gone",                     v.idle, camera_gone, see.device(DeviceKind.CAMERA, ABSENT), camera_back), says(camera(R.NOT_FOUND))),
-    (Fault("screen's browser gone",           v.idle, screen_gone, NO_SCREEN, screen_back, quick=True), says(T.NO_SCREEN)),
+    (Fault("screen's browser gone",           v.idle, screen_gone, see.NO_SCREEN, screen_back, quick=True), says(T.NO_SCREEN)),
     (Fault("daemon stopped by a signal",      v.idle, stop_daemon, SILENT, daemon_goes_on), says(T.HANGS)),
     (Fault("configuration broken, daemon alive", v.idle, break_config, ANYHOW, mend_config), says(T.SETTINGS)),
     (Fault("daemon dead, configuration broken", v.idle, h.both(die, break_config), see.DEAD, h.both(mend_config, live), quick=True), says(T.SETTINGS, also=[T.DEAD])),

@@ -81,6 +81,11 @@ class Rig:
     words: list[str] = field(default_factory=lambda: ["UN", "DEUX"])
     """The words of the agent's document, one a page."""
     file_name: str = "letter.pdf"
+    finish: Callable[[Path], None] = lambda _: None
+    """What is done to the agent's document once it has its words."""
+    keeper: Process | None = None
+    """What keeps a real Chromium as screen, while `screen` has one."""
+    screen: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     more: dict[str, str] = field(default_factory=dict)
     """What the daemon's environment has beside the rig's own."""
 
@@ -350,6 +355,7 @@ async def rig(more: dict[str, str] | None = None) -> AsyncIterator[Rig]:
             more=more or {},
         )
         stack.push_async_callback(one.kill)
+        stack.push_async_callback(one.screen.aclose)
         await one.start()
         yield one
 

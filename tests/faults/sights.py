@@ -104,6 +104,12 @@ ON_THE_LINE = Sight(
     "the call goes on",
     lambda rig: rig.talking and rig.line is not LineQuality.LOST and HEALTHY.true(rig),
 )
+NO_SCREEN = Sight(
+    "no screen", lambda rig: rig.status is not None and not rig.status.screen_connected
+)
+SCREEN = Sight(
+    "a screen that draws", lambda rig: rig.status is not None and rig.status.screen_connected
+)
 OFFLINE = Sight(
     "no broker, told on the screen",
     lambda rig: rig.resident.view is not None and not rig.resident.view.online,

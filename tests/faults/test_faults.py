@@ -9,6 +9,7 @@ otherwise the agent sees and hears the kiosk all the time.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.visit.words import PrintStage, ScanStage, Scene
 from tests.faults import hands as h
+from tests.faults import screens
 from tests.faults import sights as see
 from tests.faults import visits as v
 from tests.faults.hands import Hand, nothing
@@ -129,6 +131,11 @@ FAULTS: Final = [
     Fault("printer switched off in a job",   v.printing_held, h.printer_off,        see.paper(PrintStage.FAILED, Reason.JOB_LOST), h.both(h.printer(None), h.start(printer)), then=h.both(v.nothing_printed, v.print_again), seen_s=15),
     Fault("cupsd killed in a job",           v.printing_held, h.kill_cupsd,         see.paper(PrintStage.HELD, Reason.OFFLINE), h.both(h.printer(None), h.start(cupsd)), see.PAPER_OVER, then=h.both(v.told_truly, v.print_again), back_s=30),
     Fault("printer worker killed in a job",  v.printing_held, h.kill_worker("printer"), see.other_worker("printer"), h.printer(None), then=v.printed_once),
+    # ---- the screen
+    Fault("screen's Chromium killed",        h.both(v.talking, screens.on), screens.hit(signal.SIGKILL), see.NO_SCREEN, back=see.SCREEN, then=screens.off, quick=True),
+    Fault("screen's Chromium hangs",         h.both(v.talking, screens.on), screens.hit(signal.SIGSTOP), see.NO_SCREEN, back=see.SCREEN, then=screens.off),
+    Fault("screen's page crashes",           h.both(v.talking, screens.on), screens.hit(signal.SIGKILL, "renderer"), see.NO_SCREEN, back=see.SCREEN, then=screens.off),
+    Fault("screen's page hangs",             h.both(v.talking, screens.on), screens.hit(signal.SIGSTOP, "renderer"), see.NO_SCREEN, back=see.SCREEN, then=screens.off),
     # ---- the panel
     Fault("panel unplugged",                 v.talking, h.panel_off,                see.device(PANEL, ABSENT), h.panel_on, quick=True),
     Fault("panel silent",                    v.talking, h.panel(silent=True),       see.device(PANEL, FAILED, Reason.NO_ANSWER), h.panel(silent=False)),

@@ -138,6 +138,7 @@ async def send_document(rig: Rig) -> None:
     await close_papers(rig)
     letter = rig.folder / rig.file_name
     await asyncio.to_thread(stage.make_pdf, letter, rig.words)
+    await asyncio.to_thread(rig.finish, letter)
     await rig.agent.send(letter)
 
 

@@ -11,11 +11,15 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
+from kioskd.audit.events import DaemonStopped
+from kioskd.audit.log import AuditLog
+from kioskd.audit.verify import files_of, lines_of, verify
 from kioskd.control import client
 from kioskd.control.api import Status
 from kioskd.errors import ControlError, Reason
@@ -244,6 +248,22 @@ async def test_what_a_dead_daemon_has_left_is_purged(config: Path) -> None:
     left.write_text("a resident's paper")
     assert await (await purge(config)).wait() == 0
     assert not left.parent.exists()
+    assert await asyncio.to_thread(audit_log, config) == ["log-begun", "purge-done"]
+
+
+async def test_a_purge_leaves_the_log_to_a_daemon_that_has_started_meanwhile(config: Path) -> None:
+    held = AuditLog(config.parent / "state" / "audit")
+    held.open()
+    process = await purge(config)
+    told, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"purge.not_told" in told
+    held.append(DaemonStopped(), datetime.now(UTC))
+    held.close()
+    assert await (await purge(config)).wait() == 0
+    events = await asyncio.to_thread(audit_log, config)
+    assert events == ["log-begun", "daemon-stopped", "purge-done"]
+    assert verify(config.parent / "state" / "audit").faults == []
 
 
 async def test_a_purge_that_cannot_reach_the_printer_says_so(config: Path) -> None:
@@ -252,6 +272,12 @@ async def test_a_purge_that_cannot_reach_the_printer_says_so(config: Path) -> No
     told, _ = await process.communicate()
     assert process.returncode == 4
     assert told.decode().startswith("kioskd: offline")
+    assert await asyncio.to_thread(audit_log, config) == ["log-begun", "purge-failed"]
+
+
+def audit_log(config: Path) -> list[str]:
+    folder = config.parent / "state" / "audit"
+    return [line.event.type for file in files_of(folder) for _, line in lines_of(file)]
 
 
 async def purge(config: Path) -> asyncio.subprocess.Process:

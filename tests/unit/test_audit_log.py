@@ -59,6 +59,20 @@ def filled(folder: Path, events: int = 10) -> AuditLog:
     return log
 
 
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    first, second = filled(tmp_path), AuditLog(tmp_path, now=Clock())
+    first.open()
+    with pytest.raises(BlockingIOError):
+        second.open()
+    assert not second.is_open
+    first.append(DaemonStopped(), DAY)
+    first.close()
+    second.open()
+    second.append(DaemonStopped(), DAY)
+    second.close()
+    assert verify(tmp_path).faults == []
+
+
 def only(folder: Path) -> Path:
     (file,) = files_of(folder)
     return file

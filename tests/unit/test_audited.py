@@ -234,6 +234,33 @@ def test_a_life_of_the_daemon(tmp_path: Path) -> None:
     assert verdict.events == len(log) == again.status().seq
 
 
+def test_other_trusted_keys_and_another_credential_are_told_of(tmp_path: Path) -> None:
+    credential, keys = tmp_path / "identity.jwt", tmp_path / "caf.json"
+    organisation = {"name": "CAF", "issuer": "https://caf", "keys": str(keys), "services": ["caf"]}
+    identity = {
+        "unsigned": True,
+        "credential": str(credential),
+        "organisations": [organisation],
+    }
+    for one in (credential, keys):
+        one.write_text("first")
+    for other in (None, None, credential, keys):
+        if other is not None:
+            other.write_text("second")
+        auditing = Auditing(made(tmp_path, identity=identity))
+        auditing.start()
+        auditing.stop()
+    told = [one.type for one in written(tmp_path) if one.type != "daemon-stopped"]
+    start = ["daemon-started"]
+    assert told == [
+        "log-begun",
+        *start * 3,
+        "configuration-changed",
+        *start,
+        "configuration-changed",
+    ]
+
+
 def test_strangers_cannot_fill_the_log(tmp_path: Path) -> None:
     now = 0.0
     one = Auditing(made(tmp_path), now=lambda: now)

@@ -18,10 +18,17 @@ from kioskd.cli import app
 from kioskd.diagnostics.findings import Trouble
 from kioskd.errors import IdentityError, PeerFault, SettingsError
 from kioskd.identity import credential, statement
-from kioskd.identity.authority import PUBLIC, Issuer
+from kioskd.identity.authority import PUBLIC, REVOKED, Issuer
 from kioskd.identity.credential import Authority
 from kioskd.identity.enrolment import enrolment_request, read_request
-from kioskd.identity.keys import load_key, make_key, read_keys, save_key, thumbprint
+from kioskd.identity.keys import (
+    load_key,
+    make_key,
+    read_keys,
+    read_revoked,
+    save_key,
+    thumbprint,
+)
 from kioskd.settings import Organisation, Settings, read_toml, validate
 from kioskd.visit.words import EndReason
 
@@ -188,6 +195,51 @@ def test_an_organisation_s_keys_overlap_while_they_are_replaced(tmp_path: Path) 
         assert (good(issuer), good(rotated)) == (before, True)
     keys.write_text("broken")
     assert good(rotated)
+
+
+def test_a_key_that_was_taken_back_is_good_no_more(tmp_path: Path) -> None:
+    issuer, now = Issuer.make("https://caf.example"), time.time()
+    issuer.save(tmp_path)
+    lost, other = thumbprint(make_key()), thumbprint(make_key())
+    file = tmp_path / REVOKED
+    one = Organisation(
+        name="CAF",
+        issuer=issuer.issuer,
+        keys=tmp_path / PUBLIC,
+        revoked=file,
+        services=("caf",),
+    )
+    with pytest.raises(SettingsError, match=REVOKED):
+        Organisations([one])  # a list that is named is there
+    assert kioskctl("authority", "revoke", tmp_path, "--jkt", other) == f"{file}\n"
+    known = Organisations([one])
+
+    def refused(jkt: str) -> bool:
+        try:
+            credential.verify(issuer.issue("a", jkt, now=now, lifetime_s=60), known())
+        except IdentityError as error:
+            return error.fault is PeerFault.UNTRUSTED
+        return False
+
+    assert (refused(lost), refused(other)) == (False, True)
+    kioskctl("authority", "revoke", tmp_path, "--jkt", lost)
+    os.utime(file, (now + 1, now + 1))
+    assert (refused(lost), refused(other)) == (True, True)
+    file.write_text("broken")
+    assert refused(lost), "what was known stays good"
+    file.unlink()
+    assert refused(lost)
+
+
+def test_nothing_but_a_thumbprint_is_taken_back(tmp_path: Path) -> None:
+    Issuer.make("https://caf.example").save(tmp_path)
+    for folder, jkt in ((tmp_path, "fc-0001"), (tmp_path / "none", thumbprint(make_key()))):
+        result = CliRunner().invoke(app, ["authority", "revoke", str(folder), "--jkt", jkt])
+        assert result.exit_code == 2
+    assert not (tmp_path / REVOKED).exists()
+    for data in (b"", b"[]", b"{}", b'{"revoked": null}', b'{"revoked": ["fc-0001"]}'):
+        with pytest.raises(ValueError, match="revoked"):
+            read_revoked(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "x"}]}'])

@@ -22,10 +22,14 @@ export const SKEW_S = 120;
 const AUDIENCE = "visioservices";
 const ALGORITHMS = ["ES256", "ES384", "PS256", "RS256", "EdDSA"];
 
-/** An operator of kiosks: the issuer of their credentials, and its public keys. */
+/**
+ * An operator of kiosks: the issuer of their credentials, its public keys, and the thumbprints
+ * of kiosks' keys that are good no more.
+ */
 export interface Operator {
   issuer: string;
   keys: JSONWebKeySet;
+  revoked?: string[];
 }
 
 export type Fault =
@@ -165,6 +169,8 @@ async function readCredential(token: string, operators: Operator[], now: number)
       clockTolerance: SKEW_S,
     });
     if (Number(payload.iat) > now + SKEW_S) throw new Refusal("clock");
+    const jkt = (payload.cnf as { jkt?: unknown } | undefined)?.jkt;
+    if (operator.revoked?.some((one) => one === jkt)) throw new Refusal("untrusted");
     return payload;
   } catch (error) {
     if (error instanceof Refusal) throw error;

@@ -1,4 +1,5 @@
-// Hiding a part of a page: a finger drawn over it makes it black, for the agent too.
+// Hiding a part of a page: a finger drawn over it makes it black, for the agent too. The panel's
+// buttons choose a band of it instead.
 
 import { el } from "../common/dom";
 import type { Action, Area, PagePicture, Say } from "./view";
@@ -8,6 +9,8 @@ import { button } from "./parts";
 const MARGIN = 0.012;
 /** A touch that hardly moves is none: at least so much of the page. */
 const LEAST = 0.02;
+/** Of an A4 page 2.5 cm each: an address or a number takes one or two. */
+const BANDS = 12;
 
 interface Stroke {
   sheet: HTMLElement;
@@ -28,6 +31,7 @@ export function hiding(page: PagePicture, nth: number, say: Say): HTMLElement[] 
       "div",
       { class: "hiding", "data-testid": "hide-sheet", "data-page": String(page.number) },
       el("img", { "data-src": page.url, alt: say("page", { page: nth }), draggable: "false" }),
+      bands(page, say),
       el("div", { class: "stroke", "data-key": "stroke" }),
     ),
     el(
@@ -50,6 +54,21 @@ export function hiding(page: PagePicture, nth: number, say: Say): HTMLElement[] 
       }),
     ),
   ];
+}
+
+/** For the panel's buttons only: a finger goes through them to the page (paper.css). */
+function bands(page: PagePicture, say: Say): HTMLElement {
+  const band = (_: unknown, nth: number) => {
+    const area = { x: 0, y: nth / BANDS, width: 1, height: 1 / BANDS };
+    return button({
+      label: "",
+      said: say("scan-hide-band", { band: nth + 1, bands: BANDS }),
+      testid: `hide-band-${nth + 1}`,
+      kind: "plain",
+      action: { action: "scan-hide", page: page.number, area },
+    });
+  };
+  return el("div", { class: "bands", "data-key": "bands" }, ...Array.from({ length: BANDS }, band));
 }
 
 /** Follows a finger, a pen or a mouse over the page; one listener for all of them. */

@@ -17,6 +17,7 @@ import type { Action, Key, Say, View } from "./view";
 const MESSAGES: Record<string, Record<string, string>> = { fr, en };
 const RETRY_MS = [300, 600, 1000, 2000];
 const TICK_MS = 250;
+const DRAWN_MS = 1000;
 
 const part = (id: string) => document.getElementById(id) as HTMLElement;
 const [header, main, live, offline] = ["header", "main", "live", "offline"].map(part) as [
@@ -46,7 +47,9 @@ function send(action: Action): void {
 }
 
 function connect(): void {
-  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
+  // The query names this page: ?screen=NAME, where a keeper looks after it.
+  const address = new URL(`ws${location.search}`, location.href.replace(/^http/, "ws"));
+  socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     attempt = 0;
@@ -177,6 +180,16 @@ function announce(): void {
   if (live.textContent !== words) live.textContent = words;
 }
 
+/**
+ * Tells that touches could come in and drawings go out: a lock takes Chromium's browser process
+ * to answer, a frame the one that draws.
+ */
+function drawn(): void {
+  void navigator.locks.request("drawn", { ifAvailable: true }, () => {
+    requestAnimationFrame(() => send({ action: "drawn" }));
+  });
+}
+
 /** One listener for all buttons: see `button` in parts.ts. */
 function pressed(event: MouseEvent): void {
   const target = event.target instanceof Element ? event.target.closest("[data-action]") : null;
@@ -198,4 +211,5 @@ document.addEventListener("click", pressed);
 watchStrokes(main, send);
 document.addEventListener("contextmenu", (event) => event.preventDefault()); // a long press
 setInterval(tick, TICK_MS);
+if (location.search !== "") setInterval(drawn, DRAWN_MS);
 connect();

@@ -100,6 +100,7 @@ export type PlainAction =
   | "print-accept"
   | "print-decline"
   | "print-close"
-  | "keyframe";
+  | "keyframe"
+  | "drawn";
 
 export type Say = (key: string, values?: Record<string, string | number>) => string;

@@ -43,10 +43,10 @@ async function proof({ by = kiosk, jwk = by.jwk, typ = "visio-offer+jws", ...mor
     .sign(by.privateKey);
 }
 
-async function verify(changes = {}, now = NOW + 1) {
+async function verify(changes = {}, now = NOW + 1, operators = trusted) {
   const offer = { sdp: SDP, leg: 0, token: await credential(), proof: await proof(), ...changes };
   const expected = { subject, jkt: agent.jkt, claim: await digest(claim), since: NOW - 1, now };
-  return verifyOffer(offer, trusted, expected);
+  return verifyOffer(offer, operators, expected);
 }
 
 const none = (token) => `${btoa('{"alg":"none"}').replaceAll("=", "")}.${token.split(".")[1]}.`;
@@ -58,6 +58,12 @@ test("the kiosk is known by what its operator certified", async () => {
 
 test("fingerprints are spelt in one way", () => {
   assert.deepEqual(fingerprints(SDP), ["sha-1 0C:0D", "sha-256 AA:BB"]);
+});
+
+test("a kiosk whose key was taken back is known no more", async () => {
+  const revoke = (jkt) => [{ ...trusted[0], revoked: [jkt] }];
+  await verify({}, NOW + 1, revoke("another key"));
+  await assert.rejects(verify({}, NOW + 1, revoke(kiosk.jkt)), new Refusal("untrusted"));
 });
 
 const evil = await keys();
