@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kioskd import cli_audit, cli_live
+from kioskd import cli_audit, cli_live, cli_service
 from kioskd.app import examine
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
@@ -57,6 +57,8 @@ app.add_typer(cli_audit.app, name="audit")
 app.add_typer(authority_app, name="authority")
 app.command()(enrol)
 app.command()(cli_live.logs)
+app.command()(cli_service.restart)
+app.command()(cli_service.maintenance)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")

@@ -18,6 +18,7 @@ from kioskd.app.eyes import Eyes
 from kioskd.app.front import Front
 from kioskd.app.identity import identity_of
 from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
+from kioskd.app.maintenance import Maintenance
 from kioskd.app.peers import Peers
 from kioskd.app.printing import Printing
 from kioskd.app.scanning import Scanning
@@ -44,6 +45,7 @@ from kioskd.signalling.messages import (
     Claim,
     RefusalReason,
     Refused,
+    Unavailable,
     new_id,
 )
 from kioskd.visit import effects as do
@@ -88,6 +90,13 @@ class Kiosk:
             on_change=self._show,
             beat=watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
             audit_head=lambda: audit.status().head,
+            unavailable=lambda: Unavailable.MAINTENANCE if self.maintenance.begun else None,
+        )
+        self.maintenance = Maintenance(
+            settings.state.folder,
+            idle=lambda: self.visit.scene is Scene.CHOOSING,
+            on_change=self._maintenance_changed,
+            audit=audit.note,
         )
         self.devices = devices
         self._settings = settings
@@ -143,6 +152,7 @@ class Kiosk:
         finally:
             self._handling = False
         self._scanning.follow(self.visit.scan.stage if self.visit.scan else None)
+        self.maintenance.follow()
         self._show()
         self._timer.set()
 
@@ -163,6 +173,8 @@ class Kiosk:
         self._spool.prepare()
         await self._wipe()
         self._sound.reset()
+        await asyncio.to_thread(self.maintenance.load)
+        self.maintenance.follow()
         panel_pulse = self._watchdog.pulse("panel", PULSE_S)
         async with asyncio.TaskGroup() as group:
             for name, work in {
@@ -296,7 +308,7 @@ class Kiosk:
 
     def _choose(self, service_id: str) -> None:
         service = self._settings.service(service_id)
-        if service is None or not self.line.online:
+        if service is None or not self.line.online or self.maintenance.wanted:
             return  # the page shows why no call can be placed
         is_open = service.is_open(datetime.now(UTC))
         self.post(ev.Choose(service_id, new_id(), is_open))
@@ -462,6 +474,10 @@ class Kiosk:
         self._say(control.Devices(devices=self.devices.reports()))
         self._show()
 
+    def _maintenance_changed(self) -> None:
+        self.line.refresh_status()
+        self._show()
+
     def _show(self) -> None:
         around = view.Surroundings(
             kiosk=self._settings.kiosk.name,
@@ -472,6 +488,7 @@ class Kiosk:
             volume=self._sound.volume,
             sensors_open=self._sensors.open,
             testing=self.eyes.testing,
+            maintenance=self.maintenance.begun,
             scan_button=self._scanning.button_heard,
             now=time.monotonic(),
             today=datetime.now(UTC),

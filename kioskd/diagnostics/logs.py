@@ -80,7 +80,7 @@ class Entry:
         if self.event == "starts.left_out" and kind is not None:
             return device_id(kind, Reason.LEFT_OUT)
         reason = self.fields.get("reason")
-        if kind is None or reason not in {*Reason}:
+        if kind is None or not isinstance(reason, str) or reason not in {*Reason}:
             return None
         return device_id(kind, Reason(reason))
 
