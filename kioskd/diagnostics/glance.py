@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -69,7 +69,7 @@ def rate(bits_per_second: float) -> str:
 
 def glance(status: Status, console: Console) -> RenderableType:
     """Return the whole kiosk."""
-    return Group(head(status, console), facts(status), devices(status, console))
+    return Group(head(status, console), facts(status), Text(), devices(status, console))
 
 
 def head(status: Status, console: Console) -> RenderableType:
@@ -145,7 +145,7 @@ def call(status: Status) -> str:
         "-" if loss is None else f"{loss * 100:.1f} %"
         for loss in (one.loss_sent, one.loss_received)
     ]
-    return f"out {out}, in {into}, round trip {trip}, lost {lost[0]} out, {lost[1]} in"
+    return f"out {out} ({lost[0]} lost), in {into} ({lost[1]}), round trip {trip}"
 
 
 def _safe_mode(status: Status) -> str:
@@ -167,27 +167,29 @@ def _good(yes: str, no: str, *, well: bool) -> Text:
     return Text(yes, "green") if well else Text(no, "bold red")
 
 
-def devices(status: Status, console: Console) -> RenderableType:
-    """Return the table of devices."""
+def devices(status: Status, console: Console, *, brief: bool = False) -> RenderableType:
+    """Return the table of devices; a brief one has a line for each."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=width(console), show_edge=False)
     table.add_column("device", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("for", no_wrap=True, justify="right")
-    table.add_column("what", ratio=1, overflow="fold")
+    cut: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
+    table.add_column("what", ratio=1, overflow=cut if brief else "fold", no_wrap=brief)
     drawn = signs(console)
     for one in status.devices:
         state = Text(f"{drawn.states[one.state]} {one.state.value}", _STATES[one.state])
-        table.add_row(one.kind.value, state, ago(one.since_s), _what(one))
+        table.add_row(one.kind.value, state, ago(one.since_s), _what(one, brief=brief))
     return table
 
 
-def _what(one: DeviceStatus) -> Text:
-    told = Text()
-    if one.reason is not None:
-        told.append(one.reason.value, "bold")
-        if one.reason is not Reason.NOT_CONFIGURED:
-            told.append(f"  {device_id(one.kind, one.reason)}", "cyan")
-            told.append(f"\n{one.detail}\n" if one.detail else "\n")
-        else:
-            told.append("\n")
-    return told.append(one.driver, "dim")
+def _what(one: DeviceStatus, *, brief: bool) -> Text:
+    if one.reason is None:
+        return Text(one.driver, "dim")
+    told = Text(one.reason.value, "bold")
+    if one.reason is Reason.NOT_CONFIGURED:
+        return told
+    told.append(f"  {device_id(one.kind, one.reason)}", "cyan")
+    if brief:
+        return told.append(f"  {one.detail}")
+    told.append(f"\n{one.detail}" if one.detail else "")
+    return told.append(f"\n{one.driver}", "dim")

@@ -55,7 +55,7 @@ def picture(status: Status, history: History, console: Console, *, clock: str) -
         Text(),
         _figures(history, console),
         Text(),
-        glance.devices(status, console),
+        glance.devices(status, console, brief=True),
         Text(),
         _process(status, clock),
     )

@@ -22,7 +22,9 @@ class Paper:
 
     def __init__(self, encoding: str = "utf-8") -> None:
         self._bytes = io.BytesIO()
-        self.file = io.TextIOWrapper(self._bytes, encoding=encoding, write_through=True)
+        self.file = io.TextIOWrapper(
+            self._bytes, encoding=encoding, errors=terminal.LETTERS, write_through=True
+        )
         self.console = Console(file=self.file, width=COLUMNS, highlight=False)
 
     def print(self, one: RenderableType) -> str:
@@ -97,6 +99,13 @@ def test_a_sparkline_is_as_high_as_its_values() -> None:
 )
 def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
     assert ago(seconds) == said
+
+
+def test_what_is_no_ascii_is_written_with_its_nearest_letters() -> None:
+    said = "Caméra : « débranchée » – vérifier l’œil… → ok"
+    assert said.encode("ascii", terminal.LETTERS) == (
+        b'Camera : " debranchee " - verifier l\'oeil... > ok'
+    )
 
 
 @pytest.mark.parametrize("term", ["vt100", "vt220", "dumb", ""])
