@@ -21,7 +21,7 @@ import structlog
 import typer
 from rich.table import Table
 
-from kioskd import cli_audit, cli_live, cli_service
+from kioskd import cli_audit, cli_bundle, cli_live, cli_service
 from kioskd.app import examine
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
@@ -59,6 +59,7 @@ app.command()(cli_live.top)
 app.command()(cli_live.logs)
 app.command()(cli_service.restart)
 app.command()(cli_service.maintenance)
+app.command()(cli_bundle.bundle)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
