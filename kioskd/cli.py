@@ -19,20 +19,19 @@ from typing import Annotated, Any, Final, NoReturn, TextIO
 
 import structlog
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from kioskd import cli_audit
+from kioskd import cli_audit, cli_bundle, cli_live, cli_service
 from kioskd.app import examine
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
 from kioskd.control.api import Status
 from kioskd.diagnostics import doctor as doctor_checks
-from kioskd.diagnostics import findings, fixes, text
+from kioskd.diagnostics import findings, fixes, glance, terminal, text
 from kioskd.diagnostics import report as reports
 from kioskd.diagnostics.report import Fix, Report, Verdict
 from kioskd.diagnostics.words import Language, preferred, words
-from kioskd.errors import ControlError, Reason, SettingsError
+from kioskd.errors import ControlError, SettingsError
 from kioskd.hal.device import DeviceKind
 from kioskd.settings import Settings, load
 
@@ -56,6 +55,11 @@ app.add_typer(config_app, name="config")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(authority_app, name="authority")
 app.command()(enrol)
+app.command()(cli_live.top)
+app.command()(cli_live.logs)
+app.command()(cli_service.restart)
+app.command()(cli_service.maintenance)
+app.command()(cli_bundle.bundle)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
@@ -83,35 +87,23 @@ def _print_json(text: str) -> None:
 
 
 @app.command()
-def status(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
+def status(
+    socket: Socket = DEFAULT_SOCKET,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C, with each change.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show the kiosk at a glance."""
+    if watch:
+        cli_live.watch(socket, as_json=as_json)
+        return
     answer = _status(socket)
     if as_json:
         _print_json(answer.model_dump_json())
         return
-    console = Console()
-    console.print(f"[bold]{answer.kiosk}[/bold]  kioskd {answer.kioskd}, pid {answer.pid}")
-    if answer.unsigned:
-        console.print("[bold]NOBODY IS VERIFIED[/bold]: identity.unsigned, for tests only")
-    console.print(f"up for {answer.uptime_s / 3600:.1f} h{_safe_mode(answer)}")
-    lag = f"{answer.loop_lag_p99_ms:.0f} ms (p99), {answer.loop_lag_max_ms:.0f} ms at most"
-    console.print(f"lag:    {lag} in the last minute")
-    console.print(f"broker: {'online' if answer.broker_online else 'OFFLINE'}")
-    connected = "connected" if answer.screen_connected else "NOT CONNECTED"
-    console.print(f"screen: {answer.screen_url} {connected}")
-    console.print(f"visit:  {answer.call.scene.value} {answer.call.service or ''}")
-    audit = answer.audit
-    trouble = f", NOT WRITTEN: {audit.failing}" if audit.failing else ""
-    lost = f", {audit.lost} events LOST" if audit.lost else ""
-    console.print(f"audit:  {audit.seq} lines, head {audit.head}{trouble}{lost}", soft_wrap=True)
-    console.print(_device_table(answer))
-
-
-def _safe_mode(answer: Status) -> str:
-    if not answer.safe_mode:
-        return ""
-    left_out = [one.kind.value for one in answer.devices if one.reason is Reason.LEFT_OUT]
-    return f", [bold]SAFE MODE[/bold] after failed starts; left out: {', '.join(left_out) or '-'}"
+    console = terminal.console()
+    console.print(glance.glance(answer, console))
 
 
 @app.command()
@@ -121,16 +113,8 @@ def devices(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([one.model_dump(mode="json") for one in answer.devices], indent=2))
     else:
-        Console().print(_device_table(answer))
-
-
-def _device_table(answer: Status) -> Table:
-    table = Table("device", "state", "reason", "since", "driver")
-    for one in answer.devices:
-        reason = one.reason.value if one.reason else ""
-        since = f"{one.since_s:.0f} s"
-        table.add_row(one.kind.value, one.state.value, reason, since, one.driver)
-    return table
+        console = terminal.console()
+        console.print(glance.devices(answer, console))
 
 
 @app.command()
@@ -143,7 +127,7 @@ def services(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
     table = Table("service", "name", "open", "opens next")
     for one in answer.services:
         table.add_row(one.id, one.name, "yes" if one.open else "no", one.opens or "")
-    Console().print(table)
+    terminal.console().print(table)
 
 
 @app.command()
@@ -219,7 +203,7 @@ def doctor(
     if as_json:
         _print_json(told.model_dump_json())
     else:
-        text.show(told, Console(highlight=False))
+        text.show(told, terminal.console())
     code = {Verdict.HEALTHY: Exit.HEALTHY, Verdict.DEGRADED: Exit.DEGRADED}
     _leave(code.get(told.verdict, Exit.BROKEN), whole=seen.whole)
 
@@ -262,7 +246,7 @@ def explain(
     if as_json:
         _print_json(told.model_dump_json())
     else:
-        text.show_one(told, spoken, Console(highlight=False))
+        text.show_one(told, spoken, terminal.console())
 
 
 def _kiosk_speaks(config: Path) -> str | None:

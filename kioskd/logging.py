@@ -22,6 +22,7 @@ SHORTAGE_S: Final = 10.0
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LAST_WORDS_S: Final = 1.0
 """How long the end of the process waits for the log to be taken."""
+_visit: dict[str, str] = {}
 
 
 class PatientStream:
@@ -82,6 +83,7 @@ def configure(*, verbose: bool = False) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _add_visit,
         structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
     ]
     structlog.configure(
@@ -98,6 +100,17 @@ def configure(*, verbose: bool = False) -> None:
     # These say at warning level what our own events say better.
     for name in ("aioice", "aiortc", "libav", "mqtt"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def of_visit(pseudonym: str) -> None:
+    """Let each line bear the `visit` that it is of, as the audit log calls it; empty for none."""
+    _visit.clear()
+    if pseudonym:
+        _visit["visit"] = pseudonym
+
+
+def _add_visit(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {**event, **_visit}
 
 
 def tell_shortages_once(loop: asyncio.AbstractEventLoop) -> None:

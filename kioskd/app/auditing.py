@@ -24,6 +24,7 @@ from kioskd.audit.writer import AuditWriter
 from kioskd.control.api import AuditStatus
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind
+from kioskd.logging import of_visit
 from kioskd.settings import Settings
 from kioskd.visit.state import Visit, sensors_allowed
 
@@ -112,6 +113,7 @@ class Auditing:
         self._visit = step.after
         if step.after.call != step.before.call:
             self._asked = 0
+            of_visit(self._name(step.after.call))
         try:
             self._put(told(step, self._name))
         except ValidationError as error:  # a fault of ours, which must not cost the visit

@@ -18,6 +18,7 @@ from kioskd.app.devices import Devices
 from kioskd.app.eyes import Eyes
 from kioskd.app.front import Front
 from kioskd.app.line import ENTRY_EVERY_S, STATUS_EVERY_S, Line
+from kioskd.app.maintenance import Maintenance
 from kioskd.app.papers import Papers
 from kioskd.app.sensors import Sensors
 from kioskd.app.sound import Sound
@@ -33,7 +34,7 @@ from kioskd.screen import messages as screen
 from kioskd.screen.server import ScreenServer
 from kioskd.settings import Settings
 from kioskd.signalling.link import LONGEST_ROUND_S, BrokerAddress
-from kioskd.signalling.messages import Answer, Bye, Claim, new_id
+from kioskd.signalling.messages import Answer, Bye, Claim, Unavailable, new_id
 from kioskd.visit import effects as do
 from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
@@ -78,6 +79,13 @@ class Kiosk:
             on_change=self._show,
             beat=watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
             audit_head=lambda: audit.status().head,
+            unavailable=lambda: Unavailable.MAINTENANCE if self.maintenance.begun else None,
+        )
+        self.maintenance = Maintenance(
+            settings.state.folder,
+            idle=lambda: self.visit.scene is Scene.CHOOSING,
+            on_change=self._maintenance_changed,
+            audit=audit.note,
         )
         self.devices = devices
         self._settings = settings
@@ -138,6 +146,7 @@ class Kiosk:
         finally:
             self._handling = False
         self._papers.follow()
+        self.maintenance.follow()
         self._show()
         self._timer.set()
 
@@ -160,6 +169,8 @@ class Kiosk:
         self._spool.prepare()
         await self._wipe()
         self._sound.reset()
+        await asyncio.to_thread(self.maintenance.load)
+        self.maintenance.follow()
         panel_pulse = self._watchdog.pulse("panel", PULSE_S)
         async with asyncio.TaskGroup() as group:
             for name, work in {
@@ -259,7 +270,7 @@ class Kiosk:
 
     def _choose(self, service_id: str) -> None:
         service = self._settings.service(service_id)
-        if service is None or not self.line.online:
+        if service is None or not self.line.online or self.maintenance.wanted:
             return  # the page shows why no call can be placed
         is_open = service.is_open(datetime.now(UTC))
         self.post(ev.Choose(service_id, new_id(), is_open))
@@ -323,6 +334,10 @@ class Kiosk:
         self._say(control.Devices(devices=self.devices.reports()))
         self._show()
 
+    def _maintenance_changed(self) -> None:
+        self.line.refresh_status()
+        self._show()
+
     def _show(self) -> None:
         around = view.Surroundings(
             kiosk=self._settings.kiosk.name,
@@ -333,6 +348,7 @@ class Kiosk:
             volume=self._sound.volume,
             sensors_open=self._sensors.open,
             testing=self.eyes.testing,
+            maintenance=self.maintenance.begun,
             scan_button=self._papers.button_heard,
             now=time.monotonic(),
             today=datetime.now(UTC),

@@ -20,6 +20,7 @@ from kioskd.signalling.messages import (
     Offer,
     Refused,
     Signal,
+    Unavailable,
     Waiting,
     new_id,
     parse,
@@ -52,12 +53,14 @@ class Line:
         on_change: Callable[[], None],
         beat: Callable[[], None] = lambda: None,
         audit_head: Callable[[], str] = lambda: "",
+        unavailable: Callable[[], Unavailable | None] = lambda: None,
     ) -> None:
         self.epoch = new_id()
         self.invalid = 0
         self._kiosk = kiosk
         self._on_signal = on_signal
         self._audit_head = audit_head
+        self._unavailable = unavailable
         self._on_change = on_change
         self._entry: Waiting | None = None
         self._others: dict[str, Waiting] = {}
@@ -123,7 +126,7 @@ class Line:
             self.link.publish(self._waiting(self._entry))
 
     def refresh_status(self) -> None:
-        """Publish presence again, before it expires at the broker."""
+        """Publish presence again, before it expires at the broker or because it has changed."""
         self.link.publish(self._status(online=True))
 
     def tell(self, service: str, agent: str, message: Offer | Refused | Bye) -> None:
@@ -144,6 +147,7 @@ class Line:
             epoch=self.epoch,
             name=self._kiosk.name,
             town=self._kiosk.town,
+            unavailable=self._unavailable() if online else None,
             audit=self._audit_head() if online else "",
         )
         return Message(

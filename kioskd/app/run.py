@@ -19,10 +19,18 @@ from kioskd.app.auditing import Auditing
 from kioskd.app.broker import broker_address
 from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
+from kioskd.app.restarting import restart
 from kioskd.app.safe_start import SafeStart
 from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
-from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
+from kioskd.control.api import (
+    CallStatus,
+    Outcome,
+    ProcessStatus,
+    ServiceStatus,
+    Status,
+    TestResult,
+)
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
 from kioskd.errors import DeviceBusy
@@ -105,6 +113,8 @@ class Daemon:
             status=self.status,
             test=self._test,
             readmit=self._safe_start.readmit,
+            restart=self._restart,
+            maintenance=self.kiosk.maintenance.ask,
         )
         async with control, self._screen:
             await asyncio.to_thread(entry.write, self._settings.screen_entry, self._screen.url)
@@ -173,6 +183,7 @@ class Daemon:
             unsigned=self.kiosk.calls.peers.unsigned,
             clock_doubted=self.kiosk.calls.peers.clock_doubted,
             refused_peers=self.kiosk.calls.peers.refused,
+            maintenance=self.kiosk.maintenance.status,
             loop_lag_p99_ms=round(lag_p99_ms, 1),
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),
@@ -215,3 +226,8 @@ class Daemon:
         if not self._idle():
             raise DeviceBusy("a resident is at the kiosk")
         return await self.kiosk.eyes.test(kind, lambda: try_device(self.devices, kind, self._spool))
+
+    async def _restart(self, device: DeviceKind, *, now: bool) -> Outcome:
+        if not self._prepared:
+            return Outcome(done=False, message="kioskd is starting: it looks at its devices now")
+        return await restart(self.devices, device, self.kiosk.visit.scene, now=now)

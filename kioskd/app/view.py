@@ -32,6 +32,7 @@ class Surroundings:
     volume: float
     sensors_open: bool
     testing: DeviceKind | None
+    maintenance: bool
     scan_button: bool
     now: float
     today: datetime
@@ -76,6 +77,7 @@ def build(visit: Visit, around: Surroundings) -> View:
         camera_on=around.sensors_open and visit.own_media.video,
         volume=around.volume,
         testing=around.testing,
+        maintenance=around.maintenance,
         devices=around.devices,
         scan=_scan(visit.scan, around) if visit.scan and talking else None,
         print=_print(visit.print) if visit.print and talking else None,

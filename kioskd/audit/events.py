@@ -281,6 +281,18 @@ class TestEnded(_Event):
     passed: bool
 
 
+class MaintenanceBegun(_Event):
+    """A technician has taken the kiosk out of service, or the daemon started in it: no calls."""
+
+    type: Literal["maintenance-begun"] = "maintenance-begun"
+
+
+class MaintenanceEnded(_Event):
+    """The kiosk is back in service."""
+
+    type: Literal["maintenance-ended"] = "maintenance-ended"
+
+
 class LogBegun(_Event):
     """The first line of every file; its `prev` is the last hash of the file before."""
 
@@ -349,6 +361,8 @@ AuditEvent = (
     | SensorClosed
     | TestBegun
     | TestEnded
+    | MaintenanceBegun
+    | MaintenanceEnded
     | LogBegun
     | LogRecovered
     | LogDamaged

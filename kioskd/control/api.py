@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict
 
 from kioskd.errors import Reason
@@ -78,6 +80,21 @@ class AuditStatus(_Answer):
     lost: int
 
 
+class MaintenanceStage(StrEnum):
+    """Whether the kiosk is out of service; AFTER_VISIT while a resident is still served."""
+
+    OFF = "off"
+    AFTER_VISIT = "after-visit"
+    ON = "on"
+
+
+class MaintenanceStatus(_Answer):
+    """Maintenance, and since when it is wanted, in Unix time."""
+
+    stage: MaintenanceStage = MaintenanceStage.OFF
+    since: float | None = None
+
+
 class Status(_Answer):
     """The whole kiosk at a glance. `version` is that of this answer's shape.
 
@@ -87,7 +104,7 @@ class Status(_Answer):
     refused because its clock and ours differ. `refused_peers` counts all that were refused.
     """
 
-    version: int = 4
+    version: int = 5
     kioskd: str
     kiosk: str
     pid: int
@@ -102,6 +119,7 @@ class Status(_Answer):
     unsigned: bool = False
     clock_doubted: bool = False
     refused_peers: int = 0
+    maintenance: MaintenanceStatus = MaintenanceStatus()
     loop_lag_p99_ms: float
     loop_lag_max_ms: float
     process: ProcessStatus
@@ -109,6 +127,14 @@ class Status(_Answer):
     audit: AuditStatus
     devices: list[DeviceStatus]
     services: list[ServiceStatus]
+
+
+class Outcome(_Answer):
+    """What became of `kioskctl restart` or `maintenance`; `warning` where it is done by half."""
+
+    done: bool
+    message: str
+    warning: str = ""
 
 
 class TestResult(_Answer):

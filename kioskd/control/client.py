@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from kioskd.control.api import Status, TestResult
+from kioskd.control.api import Outcome, Status, TestResult
 from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
 
@@ -33,6 +33,20 @@ def readmit(socket: Path, device: DeviceKind, *, timeout: float = 30.0) -> TestR
     """Let the daemon try a device that it left out. Raises ControlError when it does not answer."""
     text = asyncio.run(_request(socket, "POST", f"/readmit/{device.value}", timeout))
     return TestResult.model_validate_json(text)
+
+
+def restart(
+    socket: Path, device: DeviceKind, *, now: bool = False, timeout: float = 40.0
+) -> Outcome:
+    """Let the daemon restart a device. Raises ControlError when it does not answer."""
+    path = f"/restart/{device.value}" + ("?now=1" if now else "")
+    return Outcome.model_validate_json(asyncio.run(_request(socket, "POST", path, timeout)))
+
+
+def maintenance(socket: Path, *, on: bool, timeout: float = 10.0) -> Outcome:
+    """Take the kiosk out of service, or back. Raises ControlError when it does not answer."""
+    path = f"/maintenance/{'on' if on else 'off'}"
+    return Outcome.model_validate_json(asyncio.run(_request(socket, "POST", path, timeout)))
 
 
 async def _request(socket: Path, method: str, path: str, timeout: float) -> str:

@@ -7,13 +7,13 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
-from kioskd.control.api import Status, TestResult
+from kioskd.control.api import Outcome, Status, TestResult
 from kioskd.control.peers import Peer, may_control, peer_of
 from kioskd.errors import ControlError, DeviceError
 from kioskd.hal.device import DeviceKind
@@ -23,8 +23,23 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Restart(Protocol):
+    """Restarts a device; in a visit only with `now`."""
+
+    async def __call__(self, device: DeviceKind, *, now: bool) -> Outcome:
+        """Do it, or tell why not."""
+
+
+class AskMaintenance(Protocol):
+    """Takes the kiosk out of service, or back."""
+
+    async def __call__(self, *, on: bool) -> Outcome:
+        """Do it."""
+
+
 class ControlServer:
-    """Serves `/status`, `/test/{device}` and `/readmit/{device}` on a unix socket of mode 0660.
+    """Serves `/status`, `/test/{device}`, `/readmit/{device}`, `/restart/{device}[?now=1]` and
+    `/maintenance/{on|off}` on a unix socket of mode 0660.
 
     Who may ask is `allowed`; the kernel tells who it is, whatever the mode of the file.
 
@@ -38,12 +53,16 @@ class ControlServer:
         status: Callable[[], Status],
         test: Callable[[DeviceKind], Awaitable[TestResult]],
         readmit: Callable[[DeviceKind], Awaitable[TestResult]],
+        restart: Restart,
+        maintenance: AskMaintenance,
         allowed: Callable[[Peer], bool] = may_control,
     ) -> None:
         self._path = path
         self._status = status
         self._allowed = allowed
         self._try = {"test": test, "readmit": readmit}
+        self._restart = restart
+        self._maintenance = maintenance
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -52,6 +71,8 @@ class ControlServer:
         application = web.Application(middlewares=[self._guard])
         application.router.add_get("/status", self._get_status)
         application.router.add_post("/{what:test|readmit}/{device}", self._post_try)
+        application.router.add_post("/restart/{device}", self._post_restart)
+        application.router.add_post("/maintenance/{to:on|off}", self._post_maintenance)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -102,12 +123,24 @@ class ControlServer:
         return web.json_response(text=self._status().model_dump_json())
 
     async def _post_try(self, request: web.Request) -> web.Response:
-        try:
-            device = DeviceKind(request.match_info["device"])
-        except ValueError:
-            raise web.HTTPNotFound(text="no such device") from None
+        device = _device(request)
         try:
             result = await self._try[request.match_info["what"]](device)
         except (DeviceError, ValidationError) as error:
             result = TestResult(device=device, passed=False, message=str(error))
         return web.json_response(text=result.model_dump_json())
+
+    async def _post_restart(self, request: web.Request) -> web.Response:
+        outcome = await self._restart(_device(request), now=request.query.get("now") == "1")
+        return web.json_response(text=outcome.model_dump_json())
+
+    async def _post_maintenance(self, request: web.Request) -> web.Response:
+        outcome = await self._maintenance(on=request.match_info["to"] == "on")
+        return web.json_response(text=outcome.model_dump_json())
+
+
+def _device(request: web.Request) -> DeviceKind:
+    try:
+        return DeviceKind(request.match_info["device"])
+    except ValueError:
+        raise web.HTTPNotFound(text="no such device") from None

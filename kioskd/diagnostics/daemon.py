@@ -8,11 +8,12 @@ import os
 import socket
 import struct
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from kioskd.control import client
-from kioskd.control.api import DeviceStatus, Status
+from kioskd.control.api import DeviceStatus, MaintenanceStage, Status
 from kioskd.diagnostics.findings import Found, Trouble, device_finding, trouble, why
 from kioskd.errors import ControlError, Reason
 from kioskd.hal.device import DeviceKind, DeviceState
@@ -82,7 +83,15 @@ def running(status: Status) -> list[Found]:
     if status.audit.failing or status.audit.lost:
         lost = f"{status.audit.lost} events lost since the start"
         found.append(trouble(Trouble.AUDIT, ", ".join(filter(None, (status.audit.failing, lost)))))
+    if status.maintenance.stage is not MaintenanceStage.OFF:
+        found.append(maintenance(status.maintenance.since))
     return found + [one for device in status.devices for one in _device(device)]
+
+
+def maintenance(since: float | None) -> Found:
+    """Tell that somebody wants the kiosk out of service, since a Unix time."""
+    told = "" if since is None else f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
+    return trouble(Trouble.MAINTENANCE, told)
 
 
 def _device(device: DeviceStatus) -> list[Found]:

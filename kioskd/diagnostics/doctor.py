@@ -16,6 +16,7 @@ from kioskd.diagnostics.board import ALL_S, Board, LeftOut, Look, in_thread
 from kioskd.diagnostics.daemon import Daemon
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.hal.device import Device
+from kioskd.runtime import maintenance
 from kioskd.signalling.link import BrokerAddress
 
 PORT_S: Final = 1.0
@@ -131,6 +132,9 @@ async def _daemon(subject: Subject, one: Examination) -> list[Found]:
     found = [_with_systemd(each, one.systemd) for each in one.daemon.found]
     if one.daemon.dead and subject.screen_port and await _taken(subject.screen_port):
         found.append(trouble(Trouble.SCREEN_PORT, f"127.0.0.1:{subject.screen_port}"))
+    if one.daemon.status is None and subject.state is not None:
+        since = await in_thread(functools.partial(maintenance.load, subject.state))
+        found += [] if since is None else [daemon.maintenance(since)]
     if one.daemon.pid is not None:
         found += daemon.core_dumps(one.daemon.pid)
     return found

@@ -17,10 +17,13 @@ from kioskd.hal.device import DeviceKind, DeviceState
 
 
 class Severity(StrEnum):
-    """How much residents notice: BROKEN stops every call, DEGRADED a part of it."""
+    """How much residents notice: BROKEN stops every call, DEGRADED a part of it. A NOTE is no
+    fault: somebody wants it so.
+    """
 
     BROKEN = "broken"
     DEGRADED = "degraded"
+    NOTE = "note"
 
 
 class Trouble(StrEnum):
@@ -60,6 +63,7 @@ class Trouble(StrEnum):
     AUDIT = "KSK-040"
     IDENTITY = "KSK-041"
     UNSIGNED = "KSK-042"
+    MAINTENANCE = "KSK-050"
 
 
 _BROKEN: Final = frozenset(
@@ -154,6 +158,8 @@ def why(error: OSError) -> str:
 
 def trouble(what: Trouble, detail: str = "") -> Found:
     """Tell of the kiosk as a whole."""
+    if what is Trouble.MAINTENANCE:
+        return Found(what.value, Severity.NOTE, detail)
     return Found(what.value, Severity.BROKEN if what in _BROKEN else Severity.DEGRADED, detail)
 
 

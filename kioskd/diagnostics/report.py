@@ -94,7 +94,7 @@ class Finding(_Part):
 
 
 class Verdict(StrEnum):
-    """The worst of the findings."""
+    """The worst of the findings; a note alone leaves a kiosk healthy."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -120,7 +120,7 @@ class Fix(_Part):
 class Report(_Part):
     """All that doctor tells. `version` is that of this shape; `took_s` seconds for all checks."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     kioskd: str = __version__
     kiosk: str | None
     language: Language
@@ -213,7 +213,7 @@ def _rank(one: Found) -> tuple[int, bool, int, str]:
 
 
 def _weight(severity: Severity) -> int:
-    return (Severity.BROKEN, Severity.DEGRADED).index(severity)
+    return (Severity.BROKEN, Severity.DEGRADED, Severity.NOTE).index(severity)
 
 
 def _told(root: Found, effects: list[Found], language: Language) -> Finding:

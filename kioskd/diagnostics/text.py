@@ -10,11 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from kioskd.diagnostics.findings import Severity
-from kioskd.diagnostics.report import Finding, Report
+from kioskd.diagnostics.report import Finding, Report, Verdict
 from kioskd.diagnostics.words import Headings, Language, words
 
 WIDTH: Final = 80
-_STYLES: Final = {Severity.BROKEN: "bold red", Severity.DEGRADED: "bold yellow"}
+_STYLES: Final = {
+    Severity.BROKEN: "bold red",
+    Severity.DEGRADED: "bold yellow",
+    Severity.NOTE: "bold cyan",
+}
 
 
 def show(report: Report, console: Console) -> None:
@@ -22,7 +26,7 @@ def show(report: Report, console: Console) -> None:
     ui = words(report.language).ui
     for one in report.findings:
         console.print(_finding(one, ui), width=min(WIDTH, console.width))
-    if not report.findings:
+    if report.verdict is Verdict.HEALTHY:
         console.print(ui.well, style="bold green")
     for check in report.checks:
         if check.left_out is not None:
@@ -37,7 +41,11 @@ def show_one(finding: Finding, language: Language, console: Console) -> None:
 
 
 def _finding(one: Finding, ui: Headings) -> Group:
-    severity = ui.broken if one.severity is Severity.BROKEN else ui.degraded
+    severity = {
+        Severity.BROKEN: ui.broken,
+        Severity.DEGRADED: ui.degraded,
+        Severity.NOTE: ui.note,
+    }[one.severity]
     head = Text.assemble((severity, _STYLES[one.severity]), "  ", one.id, "  ", (one.title, "bold"))
     rows = Table.grid(padding=(0, 1), expand=True)
     rows.add_column(no_wrap=True)

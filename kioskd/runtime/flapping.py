@@ -40,6 +40,12 @@ class FlapGuard:
         """Tell whether the device is to be left alone now."""
         return now < self.until
 
+    def forget(self) -> None:
+        """Begin anew: somebody has seen to the device."""
+        self.until = self._last = float("-inf")
+        self._losses.clear()
+        self._rests = 0
+
     def lost(self, now: float) -> bool:
         """Note that a usable device was lost; return True when a rest begins with it."""
         if self.resting(now):

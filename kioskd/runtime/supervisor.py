@@ -217,6 +217,18 @@ class Supervised(Generic[D]):
             if reason is None:
                 self.poke()  # the device itself may have something to say
 
+    async def restart(self) -> DeviceHealth:
+        """Close the device, whoever uses it, end its rest, and look at it; return how it is.
+
+        Its user is told by a DeviceError, and opens it again. Not for one that is left out.
+        """
+        async with self._looking:
+            await self.device.close()
+            self._guard.forget()
+            self._seen, self._failed_until = None, float("-inf")
+            await self._look()
+        return self.health
+
     async def look(self) -> bool:
         """Look at the device once, and open it where it is kept open.
 

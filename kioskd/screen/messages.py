@@ -102,7 +102,7 @@ class View(_Model):
     the device that a technician tries, from afar perhaps.
 
     `organisation` vouches for the agent; null where nobody is verified. `refused`: why an
-    agent who wanted this call did not get it.
+    agent who wanted this call did not get it. `maintenance`: nothing can be chosen.
     """
 
     type: Literal["view"] = "view"
@@ -124,6 +124,7 @@ class View(_Model):
     camera_on: bool = False
     volume: float = 0.7
     testing: DeviceKind | None = None
+    maintenance: bool = False
     devices: list[DeviceReport] = []
     scan: ScanView | None = None
     print: PrintView | None = None

@@ -49,9 +49,16 @@ class RefusalReason(StrEnum):
     NOT_VERIFIED = "not-verified"
 
 
+class Unavailable(StrEnum):
+    """Why a kiosk that is online takes no calls."""
+
+    MAINTENANCE = "maintenance"
+
+
 class KioskStatus(_Message):
     """Retained on `status`. `epoch` is new at each start of the daemon; `audit` is the head of
-    the kiosk's audit log, a SHA-256, for the operator to keep (docs/audit.md).
+    the kiosk's audit log, a SHA-256, for the operator to keep (docs/audit.md). `unavailable`
+    tells agents why nobody will call from there.
     """
 
     type: Literal["status"] = "status"
@@ -59,6 +66,7 @@ class KioskStatus(_Message):
     epoch: TopicId
     name: Text = ""
     town: Text = ""
+    unavailable: Unavailable | None = None
     audit: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
 
 from kioskd.control import client
-from kioskd.control.api import Status, TestResult
+from kioskd.control.api import Outcome, Status, TestResult
 from kioskd.control.peers import Peer, may_control, peer_of
 from kioskd.control.server import ControlServer
 from kioskd.errors import ControlError
@@ -156,6 +156,10 @@ async def result(device: DeviceKind) -> TestResult:
     return TestResult(device=device, passed=True, message="done")
 
 
+async def outcome(*_: object, **__: object) -> Outcome:
+    return Outcome(done=True, message="done")
+
+
 ASK = """
 import os, socket, sys
 os.setgroups([int(one) for one in sys.argv[2].split(",") if one])
@@ -190,7 +194,9 @@ def open_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 async def control(open_folder: Path) -> AsyncIterator[Path]:
     path = open_folder / "control.sock"
-    async with ControlServer(path, status=status, test=result, readmit=result):
+    async with ControlServer(
+        path, status=status, test=result, readmit=result, restart=outcome, maintenance=outcome
+    ):
         yield path
 
 
@@ -217,7 +223,13 @@ async def test_a_stranger_is_refused_where_the_file_lets_everybody_in(control: P
 async def test_kioskctl_says_who_may(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     server = ControlServer(
-        path, status=status, test=result, readmit=result, allowed=lambda _: False
+        path,
+        status=status,
+        test=result,
+        readmit=result,
+        restart=outcome,
+        maintenance=outcome,
+        allowed=lambda _: False,
     )
     async with server:
         with pytest.raises(ControlError, match="members of kioskd's group"):

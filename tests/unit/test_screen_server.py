@@ -293,7 +293,7 @@ def test_the_page_has_words_for_all_that_can_happen(path: Path) -> None:
         | {f"line-{one}" for one in LineQuality if one is not LineQuality.GOOD}
         | {f"day-{number}" for number in range(7)}
         | stages
-        | {"scan-asking-agent", "scan-asking-own"}
+        | {"scan-asking-agent", "scan-asking-own", "maintenance-title", "maintenance-text"}
         | {f"scan-reason-{one}" for one in (Reason.PAPER_JAM, Reason.COVER_OPEN)}
     )
     assert needed <= words.keys()

@@ -82,6 +82,30 @@ async def test_what_a_user_sees_holds_over_checks_until_it_is_over(watched: Watc
     await watched.until(DeviceState.READY)
 
 
+async def test_a_restart_takes_the_device_from_its_user_who_opens_it_again(
+    watched: Watched,
+) -> None:
+    async with watched.supervised.lease() as camera:
+        await camera.frame()
+        watched.supervised.observe(Reason.BLACK)
+        health = await watched.supervised.restart()
+        assert (health.state, health.reason) == (DeviceState.BUSY, None)
+        with pytest.raises(DeviceError):
+            await camera.frame()
+    await watched.until(DeviceState.READY)
+    async with watched.supervised.lease() as camera:
+        await camera.frame()
+
+
+async def test_a_restart_ends_the_rest_of_a_device_that_flaps() -> None:
+    watched = Watched(FlapLimits(losses=1, rest_s=3600))
+    await watched.supervised.look()
+    watched.supervised.report(DeviceError(Reason.CRASHED))
+    assert watched.supervised.health.reason is Reason.FLAPPING
+    assert (await watched.supervised.restart()).state is DeviceState.READY
+    assert not watched.supervised.resting
+
+
 async def test_a_failure_is_told_over_what_a_user_saw(watched: Watched) -> None:
     async with watched.supervised.lease():
         watched.supervised.observe(Reason.BLACK)

@@ -44,6 +44,7 @@ class Headings(_Table):
     well: str
     broken: str
     degraded: str
+    note: str
     means: str
     cause: str
     detail: str

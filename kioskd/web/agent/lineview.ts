@@ -2,10 +2,11 @@
 
 import type { Service } from "./config";
 import { el } from "./dom";
-import type { Waiting } from "./line";
+import type { Unavailable, Waiting } from "./line";
 import type { Link } from "./signalling";
-import { say, sayCount, sayLanguage } from "./text";
+import { say, sayCount, sayLanguage, sayUnavailable } from "./text";
 
+const CLOSED_SHOWN = 8; // kiosks that are not available: an agent needs no list of all of them
 const LONG_MIN = 10; // minutes of waiting from which the row says so in colour
 
 interface Row {
@@ -29,6 +30,15 @@ export class LineView {
     el("p", { class: "hint" }, say("line-empty-hint")),
   );
 
+  private readonly closed = el("ul", {});
+  private readonly closedPart = el(
+    "section",
+    { class: "closed", "data-testid": "unavailable", hidden: true },
+    el("h2", {}, say("unavailable")),
+    this.closed,
+  );
+  private closedShown = "";
+
   constructor(
     private readonly services: Service[],
     private readonly take: (entry: Waiting) => void,
@@ -42,6 +52,7 @@ export class LineView {
       this.news,
       this.list,
       this.empty,
+      this.closedPart,
     );
     this.list.addEventListener("keydown", (event) => this.move(event));
   }
@@ -67,6 +78,22 @@ export class LineView {
     this.notice.hidden = link === "online";
     if (link !== "online") this.notice.textContent = say(`broker-${link}`);
     if (this.root.isConnected && document.activeElement === document.body) this.focusFirst();
+  }
+
+  /** Says which kiosks take no calls, and why. */
+  drawUnavailable(kiosks: Unavailable[]): void {
+    const shown = JSON.stringify(kiosks);
+    if (shown === this.closedShown) return;
+    this.closedShown = shown;
+    this.closedPart.hidden = kiosks.length === 0;
+    const rows = kiosks.slice(0, CLOSED_SHOWN).map((one) => {
+      const why = sayUnavailable(one.reason);
+      const where = el("span", {}, el("b", {}, one.town), " ", one.name);
+      return el("li", { "data-kiosk": one.kiosk }, where, el("span", { class: "why" }, why));
+    });
+    const left = kiosks.length - rows.length;
+    const more = left > 0 ? [el("li", {}, say("unavailable-more", { count: left }))] : [];
+    this.closed.replaceChildren(...rows, ...more);
   }
 
   /** Tells a screen reader who has come. */

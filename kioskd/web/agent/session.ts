@@ -85,6 +85,7 @@ export class Session {
         this.lineView.announce(first);
       }
       this.lineView.draw(waiting, this.signalling.link);
+      this.lineView.drawUnavailable(this.signalling.line.unavailable());
     }
     const title = this.active === null ? say("line") : say("talking");
     this.page.setTitle(waiting.length > 0 ? `(${waiting.length}) ${title}` : title);

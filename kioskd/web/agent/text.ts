@@ -28,6 +28,12 @@ export function sayReasons(reasons: unknown): string {
     .join(", ");
 }
 
+/** Why a kiosk takes no calls; empty for a reason that is not known to this page. */
+export function sayUnavailable(reason: string): string {
+  const key = `unavailable-${reason}`;
+  return key in french ? say(key) : "";
+}
+
 /** The name of a BCP 47 language in the page's language; its tag when there is no name. */
 export function sayLanguage(tag: string): string {
   try {

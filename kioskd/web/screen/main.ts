@@ -127,7 +127,7 @@ function headerOf(next: View): Node[] {
 function sceneOf(next: View): Node[] {
   switch (next.scene) {
     case "choosing":
-      return scenes.choosing(next, say);
+      return next.maintenance ? scenes.maintenance(say) : scenes.choosing(next, say);
     case "closed":
       return scenes.closed(next, say);
     case "waiting":

@@ -14,6 +14,14 @@ export function choosing(view: View, say: Say): Node[] {
   ];
 }
 
+export function maintenance(say: Say): Node[] {
+  return [
+    emblem("tool", "calm"),
+    el("h1", { "data-testid": "maintenance" }, say("maintenance-title")),
+    el("p", { class: "large" }, say("maintenance-text")),
+  ];
+}
+
 function tile(service: ServiceView, view: View, say: Say): HTMLElement {
   const text = service.description[view.language] ?? Object.values(service.description)[0] ?? "";
   const opens = when(service.opens, say);

@@ -63,6 +63,7 @@ export interface View {
   camera_on: boolean;
   volume: number;
   testing: string | null;
+  maintenance: boolean;
   devices: { kind: string; state: string; reason: string | null }[];
   scan: ScanView | null;
   print: PrintView | null;

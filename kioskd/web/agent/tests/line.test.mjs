@@ -72,3 +72,19 @@ test("only messages of version 1 are read", () => {
   assert.equal(parse('{"v":2,"type":"status"}'), null);
   assert.equal(parse('{"v":1,"type":"status"}').type, "status");
 });
+
+test("a kiosk in maintenance is told of until it is back or gone", () => {
+  const line = new WaitingLine();
+  const closed = { ...status("e1"), name: "Mairie", unavailable: "maintenance" };
+  line.setStatus("b", { ...closed, town: "Bourg" });
+  line.setStatus("a", { ...closed, town: "Ambert" });
+  line.setStatus("c", { ...status("e1"), name: "Mairie", town: "Cusset", unavailable: null });
+  const towns = () => line.unavailable().map((one) => one.town);
+  assert.deepEqual(towns(), ["Ambert", "Bourg"]);
+  line.setStatus("a", status("e1"));
+  assert.deepEqual(towns(), ["Bourg"]);
+  line.setStatus("b", { ...closed, town: "Bourg", online: false });
+  assert.deepEqual(towns(), []);
+  line.setStatus("b", { ...closed, town: 3 });
+  assert.deepEqual(towns(), []);
+});
