@@ -76,9 +76,8 @@ def demo(
 
 async def _run(config: Path) -> None:
     settings = load(config)
-    # What the watchdog ends (SIGABRT), and a crash, leave in the journal where they were. Of
-    # this thread only: the others go on meanwhile, and to walk through theirs can crash.
-    faulthandler.enable(all_threads=False)
+    # What the watchdog ends (SIGABRT), and a crash, leave in the journal where they were.
+    faulthandler.enable()
     await Daemon(settings, on_ready=lambda _: None).run()
 
 

@@ -147,9 +147,9 @@ FAULTS: Final = [
     Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   see.OFFLINE, h.line(Line.GOOD), seen_s=60),
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
     Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=45),
-    Fault("the call's path is cut",          v.talking, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.scan_page, v.send_pages), gap_s=10, quick=True),
+    Fault("the call's path is cut",          v.talking, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.scan_page, v.send_pages), gap_s=10),
     Fault("the call's path is cut, one way", v.talking, h.path(sent_lost=True),   see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), seen_s=20, gap_s=30),
-    Fault("the path is cut as a scan is sent", v.sending, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=v.sent, gap_s=15),
+    Fault("the path is cut as a scan is sent", v.half_sent, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=v.sent, gap_s=15),
     Fault("the path stays cut",              v.talking, h.path(sent_lost=True, received_lost=True), see.scene(Scene.ENDED), h.path(), then=v.new_call, flows=NEITHER, seen_s=60),
     Fault("the kiosk's address changes",     v.talking, h.change_address,         see.INTERRUPTED, nothing, see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), gap_s=10, quick=True),
     # ---- the machine

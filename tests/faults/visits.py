@@ -21,6 +21,7 @@ from tests.faults.sights import HEALTHY, paper, scan, until_seen
 TOLD_S = 60.0
 """How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 35 s)."""
 LONG_S = 60.0
+LONG_PAGES = 8
 QUIET_S = 3.0
 """How long the printer is watched for paper that must not come."""
 
@@ -96,6 +97,21 @@ async def scan_again(rig: Rig) -> None:
     after = rig.resident.view.scan if rig.resident.view else None
     assert after is not None
     assert len(after.pages) > kept
+
+
+async def half_sent(rig: Rig) -> None:
+    """A part of a long document has arrived at the agent."""
+    rig.scanner.feeder_pages, rig.scanner.jam_after = LONG_PAGES, None
+    await rig.call()
+    await close_papers(rig)
+    await rig.agent.ask_scan("feeder", dpi=300)
+    await until_seen(rig, scan(ScanStage.ASKING))
+    await rig.resident.press("scan-start")
+    await until_seen(rig, scan(ScanStage.PREVIEW, pages=LONG_PAGES), LONG_S)
+    await rig.resident.press("scan-send")
+    await rig.resident.until(
+        "half sent", lambda view: view.scan is not None and 0 < view.scan.done < 1
+    )
 
 
 async def sent(rig: Rig) -> None:

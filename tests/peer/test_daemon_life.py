@@ -116,7 +116,10 @@ async def test_a_stopped_daemon_is_back(config: Path) -> None:
         os.kill(first.pid, signal.SIGSTOP)
         stopped = asyncio.get_running_loop().time()
         second = await service.until_ready(1)
-        assert first.code == -signal.SIGABRT, service.log.read_text()[-3000:]
+        assert first.aborted is not None
+        # faulthandler's walk through threads that run on meanwhile crashes now and then (one of
+        # 40): those of a daemon that hangs by itself stand still.
+        assert first.code in (-signal.SIGABRT, -signal.SIGSEGV)
         assert second.ready is not None
         assert second.ready - stopped < WATCHDOG_S + 20
         assert (await status(config)).pid == second.pid

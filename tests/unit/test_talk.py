@@ -79,8 +79,9 @@ class ScriptedLeg:
         return [one["type"] for one in self.said if one["type"] != "heartbeat"]
 
     async def close(self) -> None:
-        self.closed = True
         self.carries = False
+        await asyncio.sleep(0.05)
+        self.closed = True
 
 
 class Case:
@@ -93,6 +94,7 @@ class Case:
         self.frames: list[str | bytes] = []
         self.pictures: list[tuple[bytes, int]] = []
         self.doubts = 0
+        self.task: asyncio.Task[None]
         self.talk = Talk(
             [],
             devices,
@@ -143,7 +145,7 @@ async def talking() -> AsyncIterator[Case]:
     raw["broker"] = {"host": "127.0.0.1", "port": 1, "tls": False}
     raw["identity"] = {"unsigned": True}
     case = Case(build_devices(validate(raw)))
-    task = asyncio.create_task(case.talk.run(case.offers.append))
+    task = case.task = asyncio.create_task(case.talk.run(case.offers.append))
     try:
         await case.until(lambda: bool(case.offers))
         case.legs()[0].connect()
@@ -273,3 +275,17 @@ async def test_pictures_are_the_newest_leg_s_in_one_line_of_time() -> None:
         assert [data for data, _ in case.pictures] == [b"a", b"c", b"d"]
         times = [at for _, at in case.pictures]
         assert times == sorted(times)
+
+
+@pytest.mark.usefixtures("short")
+async def test_who_is_cancelled_twice_has_closed_all_the_same() -> None:
+    async with talking() as case:
+        case.legs()[0].carries = False
+        await case.until(lambda: len(case.offers) == 2)
+        task = case.task
+        for _ in range(4):  # the visit's end, its wipe, the daemon's end
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert [leg.closed for leg in case.legs()] == [True, True]
