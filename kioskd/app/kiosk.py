@@ -52,7 +52,7 @@ from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
 from kioskd.visit.state import HiddenPart, Media, Visit, deadline, sensors_allowed
-from kioskd.visit.words import EndReason, Scene
+from kioskd.visit.words import EndReason, LineQuality, Scene
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +111,7 @@ class Kiosk:
             on_refused=audit.document_refused,
         )
         self._talk: Talk | None = None
+        self._farewell = ""
         self.eyes = Eyes(
             devices,
             self._front,
@@ -157,6 +158,8 @@ class Kiosk:
                 if before.scene is not Scene.CLOSED:
                     self._screen.begin_anew()
             self._front.show_scene(self.visit.scene)
+        if self.visit.line is not before.line:
+            self._heed_farewell()
         for effect in wanted:
             self._carry(effect)
 
@@ -243,12 +246,21 @@ class Kiosk:
                     self._on_bye(message)
 
     def _on_bye(self, bye: Bye) -> None:
-        if self.visit.scene is not Scene.CONNECTING:
+        if self.visit.scene is Scene.TALKING:
+            # Not signed. An agent who hangs up says so in the call too, while that is up.
+            self._farewell = bye.call
+            self._heed_farewell()
+        elif self.visit.scene is not Scene.CONNECTING:
             self.post(ev.End())
         elif bye.reason is EndReason.NOT_VERIFIED:  # the agent does not believe us
             self.post(ev.PeerRefused(bye.call, bye.fault or PeerFault.MISMATCH))
         else:
             self.post(ev.LegFailed())
+
+    def _heed_farewell(self) -> None:
+        """End a call that is interrupted, and that the broker says is over."""
+        if self.visit.line is LineQuality.LOST and self._farewell == self.visit.call:
+            self.post(ev.End())
 
     def _on_peer_refused(self, fault: PeerFault, service: str, agent: str, _: str) -> None:
         known = service if self._settings.service(service) else ""  # a stranger's word

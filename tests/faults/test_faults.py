@@ -67,6 +67,7 @@ class Fault:
 cupsd, printer, mosquitto = h.CUPSD, h.IPP_PRINTER, h.MOSQUITTO
 pipewire, wireplumber, pulse = h.PIPEWIRE, h.WIREPLUMBER, h.PULSE
 no_writes, writes_again = h.fail("scanner", "EIO", "rename", "renameat2")
+overheard, forge_byes = v.overheard()
 no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
 
 # fmt: off
@@ -136,6 +137,7 @@ FAULTS: Final = [
     Fault("the line to the broker is cut",   v.talking, h.line(Line.REFUSED),     see.OFFLINE, h.line(Line.GOOD), quick=True),
     Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   see.OFFLINE, h.line(Line.GOOD), seen_s=60),
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
+    Fault("the broker forges a bye",         overheard, forge_byes,               see.lasting(see.scene(Scene.TALKING), 3), quick=True),
     Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=25),
     # ---- the machine
     Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),

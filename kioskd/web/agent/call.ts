@@ -57,6 +57,11 @@ export class Call {
     };
   }
 
+  /** True while the call carries words: what the broker says of its end can wait. */
+  get up(): boolean {
+    return this.opened && !this.interrupted && !this.closed;
+  }
+
   /** Answers the kiosk's offer with all candidates; null when it has been answered already. */
   async answer(sdp: string): Promise<string | null> {
     if (this.answered) return null;
