@@ -24,7 +24,7 @@ from kioskd.visit import effects as do
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
 from kioskd.visit.state import Media, Visit
-from kioskd.visit.words import EndReason, Scene
+from kioskd.visit.words import EndReason, LineQuality, Scene
 
 
 class Calls:
@@ -59,6 +59,8 @@ class Calls:
         self._on_picture = on_picture
         self._on_sound = on_sound
         self._talk: Talk | None = None
+        self._farewell = ""
+        """The call of which a `bye` came by the broker while it was up."""
         self._ice = IceServers(
             [
                 IceServer(
@@ -94,12 +96,22 @@ class Calls:
                     self._on_bye(message)
 
     def _on_bye(self, bye: Bye) -> None:
-        if self._visit().scene is not Scene.CONNECTING:
+        if self._visit().scene is Scene.TALKING:
+            # Not signed. An agent who hangs up says so in the call too, while that is up.
+            self._farewell = bye.call
+            self.heed_farewell()
+        elif self._visit().scene is not Scene.CONNECTING:
             self._post(ev.End())
         elif bye.reason is EndReason.NOT_VERIFIED:  # the agent does not believe us
             self._post(ev.PeerRefused(bye.call, bye.fault or PeerFault.MISMATCH))
         else:
             self._post(ev.LegFailed())
+
+    def heed_farewell(self) -> None:
+        """End a call that is interrupted, and that the broker says is over."""
+        visit = self._visit()
+        if visit.line is LineQuality.LOST and self._farewell == visit.call:
+            self._post(ev.End())
 
     def _is_ours(self, service: str, agent: str, call: str) -> bool:
         visit = self._visit()

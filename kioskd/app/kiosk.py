@@ -161,6 +161,8 @@ class Kiosk:
                 if before.scene is not Scene.CLOSED:
                     self._screen.begin_anew()
             self._front.show_scene(self.visit.scene)
+        if self.visit.line is not before.line:
+            self.calls.heed_farewell()
         for effect in wanted:
             self._carry(effect)
 

@@ -25,6 +25,7 @@ import structlog
 
 from kioskd.errors import ScreenError
 from kioskd.runtime.children import Child
+from kioskd.runtime.notify import notify
 from kioskd.screen import entry
 from kioskd.screen.orders import HEARTBEAT_S, Order
 
@@ -38,8 +39,7 @@ START_S: Final = 40.0
 TRIES: Final = 3
 HANG_S: Final = 4.0
 """A Chromium whose page is not among those that draw for so long is replaced; the daemon itself
-waits MUTE_S before it says so. Doubled each time that it was in vain."""
-LONGEST_HANG_S: Final = 60.0
+waits MUTE_S before it says so."""
 STOP_S: Final = 0.5
 """How long a Chromium may take to end before it is killed: it has nothing to save."""
 FLAGS: Final = (
@@ -100,7 +100,6 @@ class Keeper:
         self._news = asyncio.Event()
         self._shown: _Chromium | None = None
         self._coming: _Chromium | None = None
-        self._patience = HANG_S
         self._failed = 0
 
     async def run(self) -> None:
@@ -110,6 +109,7 @@ class Keeper:
         try:
             while not listening.done():
                 self._news.clear()
+                notify("WATCHDOG=1")
                 await self._look()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
@@ -176,11 +176,9 @@ class Keeper:
             return
         if shown.name in order.drawing:
             shown.drawn = time.monotonic()
-        hangs = time.monotonic() - shown.drawn > self._patience
-        if shown.ended or hangs:
+        if shown.ended or time.monotonic() - shown.drawn > HANG_S:
             log.warning("screen.lost", ended=shown.ended)
             self._shown = None
-            self._patience = min(2 * self._patience, LONGEST_HANG_S)
             await shown.stop()
 
     async def _take_over(self, coming: _Chromium) -> None:
@@ -188,7 +186,6 @@ class Keeper:
         self._failed = 0
         log.info("screen.shown", after_s=round(time.monotonic() - coming.begun, 2))
         if before is not None:
-            self._patience = HANG_S
             await before.stop()
 
     async def _begin(self, life: str) -> None:
@@ -201,7 +198,7 @@ class Keeper:
         child = Child(
             "chromium",
             [*self._command, f"--user-data-dir={folder / 'profile'}", lead.as_uri()],
-            env={**os.environ, "HOME": str(folder), "TMPDIR": str(folder)},
+            env=_environment(folder),
         )
         now = time.monotonic()
         try:
@@ -218,6 +215,12 @@ class Keeper:
         if self._failed >= TRIES:
             # Not Chromium alone, then: the unit, with the Wayland session, is begun anew.
             raise ScreenError(f"Chromium does not come up: {why}")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Let Chromium write into its own folder, and say nothing to systemd."""
+    kept = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+    return kept | {"HOME": str(folder), "TMPDIR": str(folder)}
 
 
 def _empty(folder: Path) -> None:

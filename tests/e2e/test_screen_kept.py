@@ -103,17 +103,22 @@ async def kiosk() -> AsyncIterator[Kiosk]:
 
 
 async def test_after_a_visit_nothing_of_it_is_in_memory_and_the_screen_was_never_dark(
-    kiosk: Kiosk, record_property: Callable[[str, object], None]
+    kiosk: Kiosk,
 ) -> None:
     wanted = marks.words("Zq9f3b7c1d5e2a4860")
     kiosk.server.show(view(Scene.TALKING, agent="Zq9f3b7c1d5e2a4860"))
     first = await kiosk.one_drawing()
     before = kiosk.chromium()
 
-    def found() -> int:
-        return sum(hit.times for one in kiosk.chromium() for hit in hits_in_memory(one.pid, wanted))
+    async def found() -> int:
+        hits = [
+            await asyncio.to_thread(hits_in_memory, one.pid, wanted) for one in kiosk.chromium()
+        ]
+        return sum(hit.times for some in hits for hit in some)
 
-    await kiosk.until("the agent's name on the screen", lambda: found() > 0)
+    deadline = time.monotonic() + LONG_S
+    while not await found():
+        assert time.monotonic() < deadline, "the agent's name is not on the screen"
     kiosk.server.show(view(Scene.CHOOSING))
     kiosk.server.begin_anew()
     started = time.monotonic()
@@ -121,8 +126,8 @@ async def test_after_a_visit_nothing_of_it_is_in_memory_and_the_screen_was_never
         assert time.monotonic() < started + LONG_S
         assert kiosk.drawing, "a touch now would find no page"
         await asyncio.sleep(LOOK_S)
-    record_property("seconds until the old Chromium is gone", time.monotonic() - started)
-    assert found() == 0
+    print(f"seconds until the old Chromium is gone: {time.monotonic() - started:.1f}")
+    assert await found() == 0
     assert await kiosk.one_drawing() != first
     assert kiosk.server.connected
 
@@ -137,36 +142,36 @@ async def test_nobody_else_can_read_the_way_in(kiosk: Kiosk) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def renderer(processes: list[psutil.Process]) -> psutil.Process:
-    return next(one for one in processes if "--type=renderer" in one.cmdline())
+def victims(processes: list[psutil.Process], role: str) -> list[psutil.Process]:
+    if role == "browser":
+        return processes[:1]
+    return [one for one in processes if f"--type={role}" in one.cmdline()]
 
 
 @pytest.mark.parametrize(
-    ("name", "number"),
+    ("role", "number"),
     [
-        ("the browser is killed", signal.SIGKILL),
-        ("the page's process is killed", signal.SIGKILL),
-        ("the browser hangs", signal.SIGSTOP),
-        ("the page's process hangs", signal.SIGSTOP),
-        ("the drawing process hangs", signal.SIGSTOP),
+        ("browser", signal.SIGKILL),
+        ("renderer", signal.SIGKILL),
+        ("browser", signal.SIGSTOP),
+        ("renderer", signal.SIGSTOP),
+        ("gpu-process", signal.SIGSTOP),
     ],
 )
 async def test_a_chromium_that_crashes_or_hangs_is_replaced(
-    kiosk: Kiosk, name: str, number: int, record_property: Callable[[str, object], None]
+    kiosk: Kiosk, role: str, number: int
 ) -> None:
     first = await kiosk.one_drawing()
     processes = kiosk.chromium()
-    victim = processes[0]
-    if "page" in name:
-        victim = renderer(processes)
-    elif "drawing" in name:
-        victim = next(one for one in processes if "--type=gpu-process" in one.cmdline())
-    victim.send_signal(number)
+    hit = victims(processes, role)
+    assert hit
+    for one in hit:  # the page's renderer, and a spare one
+        one.send_signal(number)
     started = time.monotonic()
     await kiosk.until("told", lambda: not kiosk.server.connected)
-    record_property("seconds until the status says so", time.monotonic() - started)
+    print(f"seconds until the status says so: {time.monotonic() - started:.1f}")
     assert await kiosk.one_drawing() != first
-    record_property("seconds until it is back", time.monotonic() - started)
+    print(f"seconds until it is back: {time.monotonic() - started:.1f}")
     await kiosk.until("gone", lambda: not alive(processes))
 
 

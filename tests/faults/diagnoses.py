@@ -132,6 +132,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "the line to the broker is cut":   says(T.BROKER),
     "the line is half open":           says(T.BROKER_SILENT),
     "the line is slow (0.4 s)":        NOTHING,
+    "the broker forges a bye":         NOTHING,
     "the agent's browser crashes":     NOTHING,
     "the call's path is cut":          NOTHING,
     "the call's path is cut, one way": NOTHING,

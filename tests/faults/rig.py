@@ -233,6 +233,10 @@ class Rig:
         if self.talking:
             return
         await self.wait_in_line()
+        await self.call_taken()
+
+    async def call_taken(self) -> None:
+        """Let the agent take the call that waits."""
         await self.agent.take()
         await self.resident.until("talking", lambda view: view.scene == "talking")
 

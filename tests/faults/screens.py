@@ -28,12 +28,16 @@ async def off(rig: Rig) -> None:
 
 
 def hit(number: signal.Signals, role: str | None = None) -> Hand:
-    """Send a signal to the screen's Chromium: to a process by its --type=, or to the first."""
+    """Send a signal to the screen's Chromium: to the processes of a --type=, or to the first."""
 
     async def do(rig: Rig) -> None:
         assert rig.keeper is not None
         processes = psutil.Process(rig.keeper.pid).children(recursive=True)
-        wanted = [one for one in processes if role is None or f"--type={role}" in one.cmdline()]
-        wanted[0].send_signal(number)
+        if role is None:
+            processes[0].send_signal(number)
+            return
+        for one in processes:
+            if f"--type={role}" in one.cmdline():
+                one.send_signal(number)
 
     return do

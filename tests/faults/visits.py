@@ -10,8 +10,8 @@ from playwright.async_api import expect
 from kioskd.audit.verify import verify
 from kioskd.errors import PeerFault
 from kioskd.signalling import topics
-from kioskd.signalling.messages import Waiting, parse
-from kioskd.visit.words import PrintStage, ScanStage, Scene
+from kioskd.signalling.messages import Bye, RefusalReason, Refused, Waiting, parse
+from kioskd.visit.words import EndReason, PrintStage, ScanStage, Scene
 from tests.attacks.people import Agent
 from tests.e2e import stage
 from tests.faults.hands import Hand
@@ -211,15 +211,46 @@ async def new_call(rig: Rig) -> None:
 async def connecting(rig: Rig) -> None:
     """An agent has claimed the call and then says nothing more."""
     await rig.wait_in_line()
-    async with aiomqtt.Client(
-        "127.0.0.1", rig.broker.port, protocol=aiomqtt.ProtocolVersion.V5
-    ) as client:
+    async with at_broker(rig) as client:
         await client.subscribe(topics.waiting("caf", KIOSK))
         entry = parse(bytes((await anext(aiter(client.messages))).payload))
         assert isinstance(entry, Waiting)
         claim = Agent(rig.authorities.agents, id="silent").claim(entry)
         await client.publish(topics.claim("caf", KIOSK), claim.model_dump_json(), qos=1)
     await rig.resident.until("connecting", lambda view: view.scene is Scene.CONNECTING)
+
+
+def overheard() -> tuple[Hand, Hand]:
+    """Have a call whose ids the broker knows; let it tell both that the other has hung up."""
+    ids: list[str] = []
+
+    async def talk(rig: Rig) -> None:
+        await rig.wait_in_line()
+        async with at_broker(rig) as client:
+            for topic in (topics.waiting("caf", KIOSK), topics.agent("caf", "+")):
+                await client.subscribe(topic)
+            messages = aiter(client.messages)
+            entry, presence = [await anext(messages) for _ in range(2)]
+            waits = parse(bytes(entry.payload))
+            assert isinstance(waits, Waiting)
+            ids[:] = [waits.call, topics.levels(str(presence.topic))[-1]]
+        await rig.call_taken()
+
+    async def forge(rig: Rig) -> None:
+        call, agent = ids
+        bye = Bye(call=call, reason=EndReason.HANG_UP).model_dump_json()
+        refused = Refused(call=call, reason=RefusalReason.GONE).model_dump_json()
+        async with at_broker(rig) as client:
+            await client.publish(topics.to_kiosk("caf", KIOSK, agent), bye, qos=1)
+            for one in (refused, bye):
+                await client.publish(topics.to_agent("caf", KIOSK, agent), one, qos=1)
+
+    return talk, forge
+
+
+def at_broker(rig: Rig) -> aiomqtt.Client:
+    """Be the broker's owner."""
+    return aiomqtt.Client("127.0.0.1", rig.broker.port, protocol=aiomqtt.ProtocolVersion.V5)
 
 
 async def scanning(rig: Rig) -> None:

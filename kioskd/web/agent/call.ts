@@ -53,6 +53,11 @@ export class Call {
     readonly local: MediaStream | null,
   ) {}
 
+  /** True while the call carries words: what the broker says of its end can wait. */
+  get up(): boolean {
+    return this.leg !== null && !this.interrupted && !this.closed;
+  }
+
   /**
    * Answers the kiosk's offer of leg `number`; null for one that is not newer than all before.
    * Each leg is taken into use once it stands; until then the one before stays.

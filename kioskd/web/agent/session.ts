@@ -23,6 +23,7 @@ interface Active {
   view: CallView;
   limit: number;
   claimed: Claimed | null; // null where nobody is verified
+  farewell: string | null; // the reason of a `bye` that came while the call was up
 }
 
 export class Session {
@@ -114,7 +115,7 @@ export class Session {
       warn: (text) => this.page.warn(text),
     });
     const limit = window.setTimeout(() => this.end("no-answer", true), CONNECT_MS);
-    const active: Active = { entry, call, view, limit, claimed: null };
+    const active: Active = { entry, call, view, limit, claimed: null, farewell: null };
     this.active = active;
     this.view = view;
     this.leaveButton.hidden = true; // first the call is ended, then the shift
@@ -128,7 +129,10 @@ export class Session {
       if (message.type === "hang-up") this.end(String(message.reason), false);
       else view.hear(message);
     };
-    call.onInterrupted = (interrupted) => view.setState(interrupted ? "interrupted" : "talking");
+    call.onInterrupted = (interrupted) => {
+      if (interrupted && active.farewell !== null) this.end(active.farewell, false);
+      else view.setState(interrupted ? "interrupted" : "talking");
+    };
     call.onBroken = (reason) => this.end(reason, true);
     await this.claim(active);
   }
@@ -153,6 +157,9 @@ export class Session {
       return;
     if (message.type === "offer") {
       await this.answer(active, message);
+    } else if (active.call.up) {
+      // These are not signed. A kiosk that hangs up says so in the call too.
+      if (message.type === "bye") active.farewell = String(message.reason);
     } else if (message.type === "refused") {
       this.drop(null);
       this.showLine();
