@@ -232,7 +232,10 @@ def _leave(code: Exit, *, whole: bool) -> NoReturn:
 
 @app.command()
 def explain(
-    identifier: Annotated[str, typer.Argument(metavar="KSK-NNN", help="A finding's id.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(metavar="KSK-NNN", help="A finding's id.", autocompletion=findings.known),
+    ],
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
     language: Spoken = None,
