@@ -14,6 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+DAYS: Final = 7
+"""Of the log."""
 LIMIT: Final = 5_000_000
 """Bytes: what every mail server and every form for support takes."""
 PART_LIMIT: Final = 512 * 1024
