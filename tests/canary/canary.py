@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.canary.search import SCREEN, Hit, search
+from tests.canary.bundle import bundle, contents
+from tests.canary.search import SCREEN, Hit, search, search_in
 from tests.faults import hands as h
 from tests.faults import visits as v
 from tests.faults.hands import Hand
@@ -83,5 +84,5 @@ async def run_state(rig: Rig, state: State, screen: int) -> list[Hit]:
         await rig.look()
         hits = await asyncio.to_thread(search, rig, mark, screen)
         if not hits or time.monotonic() > end:
-            return hits
+            return hits + search_in(contents(await bundle(rig)), mark)
         await asyncio.sleep(0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +65,12 @@ def search(rig: Rig, mark: str, screen: int) -> list[Hit]:
         with contextlib.suppress(OSError):  # it has ended
             hits += _hits(f"memory of {name}", _memory(pid), wanted)
     return sorted(hits)
+
+
+def search_in(parts: Iterable[tuple[str, bytes]], mark: str) -> list[Hit]:
+    """Return where `mark` is in named parts, such as the files of a bundle."""
+    wanted = codings(mark)
+    return [hit for name, data in parts for hit in _hits(f"bundle's {name}", [data], wanted)]
 
 
 def _hits(place: str, parts: Iterator[bytes] | list[bytes], wanted: dict[str, bytes]) -> list[Hit]:
