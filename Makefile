@@ -22,7 +22,7 @@ SOAK_SCANS ?=
 SECONDS ?= 60
 SEED ?=
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench man lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -87,6 +87,9 @@ bench: ## Measure a visit, what a worker process and proofs cost, and the loop's
 	$(BIN)/python -m bench.worker
 	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.lag
+
+man: ## Man pages and shell completion from the commands' help: build/man, build/completion
+	@$(BIN)/python -m scripts.manuals build
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

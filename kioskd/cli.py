@@ -22,7 +22,6 @@ import typer
 from rich.table import Table
 
 from kioskd import cli_audit, cli_bundle, cli_live, cli_service
-from kioskd.app import examine
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
 from kioskd.control.api import Status
@@ -33,7 +32,9 @@ from kioskd.diagnostics.report import Fix, Report, Verdict
 from kioskd.diagnostics.words import Language, preferred, words
 from kioskd.errors import ControlError, SettingsError
 from kioskd.hal.device import DeviceKind
-from kioskd.settings import Settings, load
+
+# What needs the settings imports them itself: with all drivers they take half of the time that
+# `kioskctl status` has.
 
 # typer carries a click of its own and exports only this member of its usage errors.
 _USAGE_ERRORS: Final[tuple[type[Any], ...]] = typer.BadParameter.__bases__
@@ -182,6 +183,8 @@ def doctor(
     if schema:
         print(json.dumps(Report.model_json_schema(), indent=2))
         return
+    from kioskd.app import examine
+
     subject, settings = examine.subject(config)
     kiosk_speaks = settings.kiosk.language if settings else None
     spoken = language or preferred(os.environ, kiosk_speaks)
@@ -232,7 +235,10 @@ def _leave(code: Exit, *, whole: bool) -> NoReturn:
 
 @app.command()
 def explain(
-    identifier: Annotated[str, typer.Argument(metavar="KSK-NNN", help="A finding's id.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(metavar="KSK-NNN", help="A finding's id.", autocompletion=findings.known),
+    ],
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
     language: Spoken = None,
@@ -250,6 +256,8 @@ def explain(
 
 
 def _kiosk_speaks(config: Path) -> str | None:
+    from kioskd.settings import load
+
     try:
         return load(config).kiosk.language
     except SettingsError:
@@ -259,6 +267,8 @@ def _kiosk_speaks(config: Path) -> str | None:
 @config_app.command("check")
 def config_check(file: Path) -> None:
     """Check a configuration: one line for each fault, exit code 2."""
+    from kioskd.settings import load
+
     try:
         load(file)
     except SettingsError as error:
@@ -269,6 +279,8 @@ def config_check(file: Path) -> None:
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON schema of the configuration."""
+    from kioskd.settings import Settings
+
     print(json.dumps(Settings.model_json_schema(), indent=2, ensure_ascii=False))
 
 

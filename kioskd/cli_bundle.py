@@ -13,9 +13,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from kioskd.app import bundle as bundles
 from kioskd.diagnostics import terminal
-from kioskd.diagnostics.bundle_file import contents
+from kioskd.diagnostics.bundle_file import DAYS, contents
 from kioskd.diagnostics.words import Language, preferred
 
 DEGRADED: Final = 1
@@ -33,9 +32,7 @@ def bundle(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file, or a folder to put it in.")
     ] = None,
-    days: Annotated[
-        int, typer.Option(min=1, max=90, help="How many days of the log.")
-    ] = bundles.DAYS,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How many days of the log.")] = DAYS,
     listed: Annotated[
         Path | None,
         typer.Option("--list", metavar="FILE", help="Make none: show what is in this one."),
@@ -53,6 +50,8 @@ def bundle(
     if listed is not None:
         _show(listed)
         return
+    from kioskd.app import bundle as bundles  # drivers and all: half a second
+
     spoken = language or preferred(os.environ, None)
     try:
         made = bundles.make(config, language=spoken, days=days, log=log)

@@ -14,7 +14,6 @@ from kioskd.identity.authority import PUBLIC, Issuer
 from kioskd.identity.authority import revoke as revoke_key
 from kioskd.identity.enrolment import check_credential, enrolment_request, read_request
 from kioskd.identity.keys import load_key, make_key, save_key
-from kioskd.settings import KioskSettings, read_toml
 from kioskd.signalling.access import agent_rules, kiosk_rules
 from kioskd.signalling.topics import valid_id
 
@@ -43,6 +42,8 @@ def enrol(
     ] = None,
 ) -> None:
     """Make the kiosk's key, and print the request that its operator certifies."""
+    from kioskd.settings import KioskSettings, read_toml  # see kioskd/cli.py
+
     try:
         kiosk = KioskSettings.model_validate(read_toml(config).get("kiosk", {}))
         if not key.exists():

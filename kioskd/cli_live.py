@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import termios
+import textwrap
 import time
 import tty
 from collections import deque
@@ -99,15 +100,26 @@ def _watch_live(socket: Path) -> None:
 
 
 def _watch_lines(socket: Path) -> None:
-    before: Status | None = None
-    first = True
+    console = terminal.console()
+    known: Status | None = None
+    silent = False
     for status, why in _looks(socket):
-        told = changes(before, status, why=why)
-        if status is None and before is None and not first:
-            told = []  # it was said already
+        told = changes(known, status, why=why)
+        if status is None:
+            told = [] if silent else told
+        elif silent and not told:
+            told = ["kioskd answers again"]
         for line in told:
-            print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
-        before, first = status, False
+            _print_line(line, console)
+        known, silent = status or known, status is None
+
+
+def _print_line(line: str, console: Console) -> None:
+    """Print a line with its time; on a terminal what does not fit goes on below."""
+    line = f"{time.strftime('%H:%M:%S')}  {line}"
+    if console.is_terminal:
+        line = textwrap.fill(line, console.width, subsequent_indent=" " * 10)
+    print(line, flush=True)
 
 
 def top(socket: Socket = DEFAULT_SOCKET) -> None:

@@ -15,14 +15,13 @@ from kioskd.app import examine, log_source
 from kioskd.app.gather import Kiosk, gather, scanners
 from kioskd.diagnostics import doctor, report
 from kioskd.diagnostics.board import in_thread
-from kioskd.diagnostics.bundle_file import LIMIT, Packed, Part, Subject, pack
+from kioskd.diagnostics.bundle_file import DAYS, LIMIT, Packed, Part, Subject, pack
 from kioskd.diagnostics.logs import Wanted
 from kioskd.diagnostics.masking import Masker
 from kioskd.diagnostics.words import Language
 from kioskd.errors import ControlError, SettingsError
 from kioskd.settings import Settings, load
 
-DAYS: Final = 7
 LINES: Final = 200_000
 """The most lines that are read: some 30 MB."""
 

@@ -53,7 +53,10 @@ class Kiosk:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """All parts but the log, the scanners and the doctor's word; no `status`: kioskd is silent."""
+    """All parts but the log, the scanners and the doctor's word.
+
+    `status` is None where kioskd is silent.
+    """
 
     status: Status | None
     parts: list[Part]

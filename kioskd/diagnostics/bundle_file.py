@@ -14,6 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from kioskd.diagnostics.words import Language, words
+
+DAYS: Final = 7
+"""Of the log."""
 LIMIT: Final = 5_000_000
 """Bytes: what every mail server and every form for support takes."""
 PART_LIMIT: Final = 512 * 1024
@@ -152,13 +156,25 @@ def page(data: dict[str, Any]) -> str:
     style = (folder / "viewer.css").read_text("utf-8")
     policy = f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'"
     # No text of a log can end the element that holds it, or begin another one.
-    told = json.dumps(data, ensure_ascii=False)
+    told = json.dumps({**data, "words": _words(data.get("log", []))}, ensure_ascii=False)
     for sign in "<>&\u2028\u2029":
         told = told.replace(sign, f"\\u{ord(sign):04x}")
     html = (folder / "index.html").read_text("utf-8")
     for name, value in {"policy": policy, "style": style, "script": script, "data": told}.items():
         html = html.replace(f"[[{name}]]", value, 1)
     return html
+
+
+def _words(log: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the page says of reasons, and of the findings in its log, in each language."""
+    ids = sorted({str(line["finding"]) for line in log if "finding" in line})
+    return {
+        one.value: {
+            "reasons": {reason.value: why.title for reason, why in words(one).reasons.items()},
+            "findings": {id_: words(one).of(id_).title for id_ in ids},
+        }
+        for one in Language
+    }
 
 
 def _hash(text: str) -> str:

@@ -187,6 +187,12 @@ def normal(identifier: str) -> str | None:
     return found if found in {*Trouble} or device_of(found) is not None else None
 
 
+def known() -> list[str]:
+    """Return all ids."""
+    devices = [device_id(kind, reason) for kind in DeviceKind for reason in Reason]
+    return sorted({*(one.value for one in Trouble), *devices})
+
+
 def device_of(identifier: str) -> tuple[DeviceKind, Reason] | None:
     """Return what device and reason an id stands for; None for one of the kiosk as a whole."""
     kind, reason = _KINDS.get(int(identifier[4])), _REASONS.get(int(identifier[5:7]))

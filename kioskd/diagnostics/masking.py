@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _KEY: Final = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^\"]*?(-----END [A-Z ]*PRIVATE KEY-----|(?=\")|\Z)"
 )
 _SIMPLE: Final = (
     (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@:\"']+(:[^\s/@\"']*)?@"), r"\1***@"),

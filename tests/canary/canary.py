@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.canary import marks
-from tests.canary.search import OF_SCREEN, Hit, search
+from tests.canary.bundle import bundle, contents
+from tests.canary.search import OF_SCREEN, Hit, search, search_in
 from tests.faults import hands as h
 from tests.faults import visits as v
 from tests.faults.hands import Hand
@@ -90,7 +91,7 @@ async def run_state(rig: Rig, state: State) -> list[Hit]:
         await rig.look()
         hits = await asyncio.to_thread(search, rig, wanted)
         if not hits or time.monotonic() > end:
-            return hits
+            return hits + search_in(contents(await bundle(rig)), wanted)
         await asyncio.sleep(0.5)
 
 

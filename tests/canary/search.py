@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,11 @@ def search(rig: Rig, wanted: Codings) -> list[Hit]:
     for name, pid in _processes(rig):
         hits += hits_in_memory(pid, wanted, f"memory of {name}")
     return sorted(hits)
+
+
+def search_in(parts: Iterable[tuple[str, bytes]], wanted: Codings) -> list[Hit]:
+    """Return what named parts hold of `wanted`, such as the files of a bundle."""
+    return [hit for name, data in parts for hit in _hits(f"bundle's {name}", [data], wanted)]
 
 
 def hits_in_memory(pid: int, wanted: Codings, place: str = "memory") -> list[Hit]:

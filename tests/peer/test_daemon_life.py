@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -29,7 +28,6 @@ from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.simulation.sane import write_sane_config
 from tests.peer.service_manager import ServiceManager
 
-CONFIG = Path(__file__).parents[2] / "config"
 WATCHDOG_S = 2.0
 """Shorter than on a kiosk (systemd/kioskd.service), to have it over."""
 
@@ -37,30 +35,6 @@ FAMILY = ("SaneWorker", "subjects:Subject", "sleep 600", "sleep 601", "pacat", "
 """Workers, a worker's own child, a program, and the two that carry the sound."""
 
 pytestmark = pytest.mark.peer
-
-
-def unused_port() -> int:
-    """Return a port on which nobody listens: the broker is dead."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A kiosk without a network and with simulated devices."""
-    text = (CONFIG / "demo.toml").read_text()
-    text = text.replace('services_file = "services.toml"', "")
-    file = tmp_path / "kioskd.toml"
-    file.write_text(
-        f'services_file = "{CONFIG / "services.toml"}"\n{text}\n'
-        f'[broker]\nhost = "127.0.0.1"\nport = {unused_port()}\ntls = false\n'
-        f"[screen]\nport = 0\n"
-        f'[documents]\nspool = "{tmp_path / "spool"}"\n'
-        f'[control]\nsocket = "{tmp_path / "control.sock"}"\n'
-        f'[state]\nfolder = "{tmp_path / "state"}"\n'
-    )
-    return file
 
 
 def configure(config: Path, **devices: str) -> None:

@@ -16,6 +16,7 @@ KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIBkg\n-----END EC PRIVATE KEY----
         ("smb://anna@server/queue", "smb://***@server/queue"),
         ("token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln end", "token <token> end"),
         (f"key: {KEY} end", "key: <private key> end"),
+        ('"cut": "-----BEGIN PRIVATE KEY-----\\nMH"}', '"cut": "<private key>"}'),
         ("-----BEGIN PRIVATE KEY-----\nMHcCA", "<private key>"),
         ("write to lea.martin@caf.example now", "write to <e-mail> now"),
         ("/home/lea/kiosk.log", "/home/<user>/kiosk.log"),

@@ -74,6 +74,14 @@ function when(iso, seconds = true) {
   return new Date(iso).toLocaleString(shown.language, { dateStyle: "short", timeStyle: style });
 }
 
+function reason(code) {
+  return code === null ? "" : (DATA.words[shown.language].reasons[code] ?? code);
+}
+
+function why(finding) {
+  return `${finding}  ${DATA.words[shown.language].findings[finding] ?? ""}`;
+}
+
 function span(seconds) {
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
@@ -133,7 +141,7 @@ function glance() {
     return el("tr", {},
       el("td", {}, say(device.kind)),
       el("td", {}, el("span", { class: `chip ${COLOURS[device.state]}` }, word)),
-      el("td", {}, [device.reason, device.detail].filter(Boolean).join(" : ")),
+      el("td", {}, [reason(device.reason), device.detail].filter(Boolean).join(" : ")),
       el("td", {}, device.driver));
   });
   const names = ["device", "state", "reason", "driver"].map((name) => el("th", {}, say(name)));
@@ -161,7 +169,7 @@ function logLine(line) {
   return el("div", { class: `line ${level ?? ""}` },
     el("span", { class: "when" }, timestamp ? when(timestamp) : ""),
     el("span", {}, level ?? ""),
-    el("span", {}, el("b", {}, event), ` ${text}`, finding ? el("span", { class: "why" }, finding) : null));
+    el("span", {}, el("b", {}, event), ` ${text}`, finding ? el("span", { class: "why" }, why(finding)) : null));
 }
 
 function fillLog() {
