@@ -60,6 +60,10 @@ class Trouble(StrEnum):
     AUDIT = "KSK-040"
     IDENTITY = "KSK-041"
     UNSIGNED = "KSK-042"
+    RELAY = "KSK-050"
+    RELAY_REFUSES = "KSK-051"
+    SELF_CALL = "KSK-052"
+    OTHER_PAGE = "KSK-053"
 
 
 _BROKEN: Final = frozenset(
@@ -81,6 +85,7 @@ _BROKEN: Final = frozenset(
         Trouble.NO_DESCRIPTORS,
         Trouble.STUCK,
         Trouble.IDENTITY,
+        Trouble.SELF_CALL,
     }
 )
 _SPEECH: Final = (DeviceKind.MICROPHONE, DeviceKind.SPEAKER)
