@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kioskd import cli_audit
+from kioskd import cli_audit, cli_test
 from kioskd.app import examine
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
@@ -56,6 +56,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(authority_app, name="authority")
 app.command()(enrol)
+app.command(name="test")(cli_test.run)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
@@ -155,19 +156,6 @@ def call(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
         return
     for name, value in answer.model_dump(mode="json").items():
         print(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
-
-
-@app.command(name="test")
-def try_device(device: DeviceKind, socket: Socket = DEFAULT_SOCKET) -> None:
-    """Try one device: a picture, a sound, a page."""
-    try:
-        result = client.run_test(socket, device)
-    except ControlError as error:
-        _fail(str(error), Exit.INTERNAL)
-    print(result.message)
-    if result.file:
-        print(f"see {result.file}")
-    raise typer.Exit(Exit.HEALTHY if result.passed else Exit.BROKEN)
 
 
 @app.command()

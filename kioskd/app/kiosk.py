@@ -24,6 +24,7 @@ from kioskd.app.scanning import Scanning
 from kioskd.app.sensors import Sensors
 from kioskd.app.sound import Sound
 from kioskd.app.talk import Talk
+from kioskd.app.testing import Bench, Testing, servers_of, where_is
 from kioskd.app.transfers import Transfers
 from kioskd.call import control
 from kioskd.call.statistics import LegStats
@@ -118,6 +119,20 @@ class Kiosk:
             allowed=lambda: sensors_allowed(self.visit),
             on_change=self._show,
         )
+        self.testing = Testing(
+            Bench(
+                where=where_is(settings),
+                devices=devices,
+                address=address,
+                servers=servers_of(settings),
+                spool=spool.root,
+                connected=lambda: self.line.online,
+                round_trip=self.line.round_trip,
+                shown=self._front.shown,
+            ),
+            self.eyes,
+            idle=lambda: self.visit.scene is Scene.CHOOSING,
+        )
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -211,6 +226,8 @@ class Kiosk:
             self._show()
 
     def _on_panel(self, event: PanelEvent) -> None:
+        if self.testing.takes(event):
+            return
         match event:
             case PanelEvent.HANG_UP:
                 self.post(ev.End())
@@ -271,6 +288,7 @@ class Kiosk:
 
     def on_action(self, action: screen.Action) -> None:
         """Do what the resident pressed."""
+        self.testing.touched()
         match action:
             case screen.Choose(service=service):
                 self._choose(service)

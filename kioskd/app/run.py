@@ -20,13 +20,10 @@ from kioskd.app.broker import broker_address
 from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
 from kioskd.app.safe_start import SafeStart
-from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
-from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status, TestResult
+from kioskd.control.api import CallStatus, ProcessStatus, ServiceStatus, Status
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
-from kioskd.errors import DeviceBusy
-from kioskd.hal.device import DeviceKind
 from kioskd.logging import tell_shortages_once
 from kioskd.runtime import worker
 from kioskd.runtime.hotplug import Hotplug
@@ -103,7 +100,7 @@ class Daemon:
         control = ControlServer(
             self._settings.control.socket,
             status=self.status,
-            test=self._test,
+            test=self.kiosk.testing.run,
             readmit=self._safe_start.readmit,
         )
         async with control, self._screen:
@@ -210,8 +207,3 @@ class Daemon:
                 received_bps=figures.received_bps if figures else None,
             )
             await asyncio.sleep(STATS_EVERY_S)
-
-    async def _test(self, kind: DeviceKind) -> TestResult:
-        if not self._idle():
-            raise DeviceBusy("a resident is at the kiosk")
-        return await self.kiosk.eyes.test(kind, lambda: try_device(self.devices, kind, self._spool))

@@ -111,12 +111,9 @@ class Status(_Answer):
     services: list[ServiceStatus]
 
 
-class TestResult(_Answer):
-    """What `kioskctl test DEVICE` did; `file` is what there is to look at or hear."""
-
-    __test__ = False  # not a class of tests, whatever its name says to pytest
+class Readmission(_Answer):
+    """Whether a device that was left out is back, in words."""
 
     device: DeviceKind
     passed: bool
     message: str
-    file: str | None = None

@@ -7,24 +7,30 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Self
+from typing import Final, Self, TypeAlias
 
 import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
-from kioskd.control.api import Status, TestResult
+from kioskd.control.api import Readmission, Status
 from kioskd.control.peers import Peer, may_control, peer_of
+from kioskd.control.trial import Ended, Options, Outcome, Progress
 from kioskd.errors import ControlError, DeviceError
 from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Try: TypeAlias = Callable[[Trial, Options, Callable[[Progress], None]], Awaitable[Outcome | Ended]]
+
+ALIVE_S: Final = 1.0
+"""How often a trial that has nothing to tell is known to run, and who asked to be there."""
 
 
 class ControlServer:
-    """Serves `/status`, `/test/{device}` and `/readmit/{device}` on a unix socket of mode 0660.
+    """Serves `/status`, `/test/{trial}` and `/readmit/{device}` on a unix socket of mode 0660.
 
     Who may ask is `allowed`; the kernel tells who it is, whatever the mode of the file.
 
@@ -36,14 +42,15 @@ class ControlServer:
         path: Path,
         *,
         status: Callable[[], Status],
-        test: Callable[[DeviceKind], Awaitable[TestResult]],
-        readmit: Callable[[DeviceKind], Awaitable[TestResult]],
+        test: Try,
+        readmit: Callable[[DeviceKind], Awaitable[Readmission]],
         allowed: Callable[[Peer], bool] = may_control,
     ) -> None:
         self._path = path
         self._status = status
         self._allowed = allowed
-        self._try = {"test": test, "readmit": readmit}
+        self._test = test
+        self._readmit = readmit
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -51,7 +58,8 @@ class ControlServer:
             raise ControlError(f"another kioskd runs already: {self._path} answers")
         application = web.Application(middlewares=[self._guard])
         application.router.add_get("/status", self._get_status)
-        application.router.add_post("/{what:test|readmit}/{device}", self._post_try)
+        application.router.add_post("/test/{trial}", self._post_test)
+        application.router.add_post("/readmit/{device}", self._post_readmit)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -101,13 +109,47 @@ class ControlServer:
     async def _get_status(self, _: web.Request) -> web.Response:
         return web.json_response(text=self._status().model_dump_json())
 
-    async def _post_try(self, request: web.Request) -> web.Response:
+    async def _post_readmit(self, request: web.Request) -> web.Response:
         try:
             device = DeviceKind(request.match_info["device"])
         except ValueError:
             raise web.HTTPNotFound(text="no such device") from None
         try:
-            result = await self._try[request.match_info["what"]](device)
-        except (DeviceError, ValidationError) as error:
-            result = TestResult(device=device, passed=False, message=str(error))
+            result = await self._readmit(device)
+        except DeviceError as error:
+            result = Readmission(device=device, passed=False, message=str(error))
         return web.json_response(text=result.model_dump_json())
+
+    async def _post_test(self, request: web.Request) -> web.StreamResponse:
+        """Send what is told of a trial, a JSON object a line; it ends when nobody listens."""
+        try:
+            trial = Trial(request.match_info["trial"])
+            options = Options.model_validate_json(await request.read() or "{}")
+        except ValidationError:
+            raise web.HTTPBadRequest(text="no such options") from None
+        except ValueError:
+            raise web.HTTPNotFound(text="no such test") from None
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        told: asyncio.Queue[Progress] = asyncio.Queue()
+        work = asyncio.ensure_future(self._test(trial, options, told.put_nowait))
+        try:
+            while not work.done():
+                line = await _next(told, work)
+                await response.write(line)
+            await response.write(work.result().model_dump_json().encode() + b"\n")
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
+        return response
+
+
+async def _next(told: asyncio.Queue[Progress], work: asyncio.Future[Outcome | Ended]) -> bytes:
+    """Return the next line; an empty one when there is nothing to tell, or no more."""
+    waiting = asyncio.ensure_future(told.get())
+    try:
+        await asyncio.wait((waiting, work), timeout=ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result().model_dump_json().encode() + b"\n" if waiting.done() else b"\n"
+    finally:
+        waiting.cancel()

@@ -12,18 +12,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-
-class Trial(StrEnum):
-    """What can be tried, in the order in which `all` does: the page is printed, then scanned."""
-
-    CAMERA = "camera"
-    MICROPHONE = "microphone"
-    SPEAKER = "speaker"
-    PANEL = "panel"
-    PRINTER = "printer"
-    SCANNER = "scanner"
-    NETWORK = "network"
-    CALL = "call"
+from kioskd.hal.trial import Trial
 
 
 class Result(StrEnum):
@@ -83,7 +72,6 @@ class Untried(StrEnum):
     NOBODY_PRESSED = "nobody-pressed"
     NO_PROOF_PAGE = "no-proof-page"
     NO_SERVERS = "no-servers"
-    STOPPED = "stopped"
 
 
 class _Sent(BaseModel):
@@ -120,6 +108,14 @@ class Curve(_Sent):
     seconds: float
 
 
+class Where(_Sent):
+    """Which kiosk it is: its id, its name and its town."""
+
+    kiosk: str
+    name: str
+    town: str
+
+
 class Outcome(_Sent):
     """What came of a trial. `finding` is the id of what is wrong, `detail` what was seen of it.
 
@@ -130,6 +126,7 @@ class Outcome(_Sent):
 
     type: Literal["outcome"] = "outcome"
     trial: Trial
+    where: Where | None = None
     result: Result
     score: int | None
     finding: str | None = None
@@ -150,10 +147,19 @@ class Progress(_Sent):
     look: Look | None = None
 
 
+class Why(StrEnum):
+    """Why there is no outcome."""
+
+    RESIDENT_THERE = "resident-there"
+    RESIDENT_CAME = "resident-came"
+    TEST_RUNS = "test-runs"
+
+
 class Ended(_Sent):
-    """A resident came: the trial was dropped, and the kiosk is theirs."""
+    """The trial was refused or dropped, for the kiosk is a resident's or another technician's."""
 
     type: Literal["ended"] = "ended"
+    why: Why
 
 
 class Options(_Sent):

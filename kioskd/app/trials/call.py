@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from kioskd.app.devices import Devices
@@ -9,7 +10,7 @@ from kioskd.app.trials.marks import Marks
 from kioskd.call.loopback import Looped, call_itself
 from kioskd.control.trial import Look
 from kioskd.diagnostics.findings import Trouble
-from kioskd.errors import CallError
+from kioskd.errors import CallError, DeviceError
 
 SET_UP_S: Final = (2.0, 5.0)
 """No network is between: beyond the one the machine is busy, beyond the other it is ill."""
@@ -23,8 +24,15 @@ LOSS: Final = 0.02
 
 
 async def try_call(devices: Devices, marks: Marks) -> None:
-    """Hold a call with itself. Raises DeviceError."""
-    async with devices.camera.lease() as camera, devices.microphone.lease() as microphone:
+    """Hold a call with itself."""
+    async with contextlib.AsyncExitStack() as stack:
+        for one in (devices.camera, devices.microphone):
+            try:
+                await stack.enter_async_context(one.lease())
+            except DeviceError as error:
+                marks.broken(one.device.kind, error)
+                return
+        camera, microphone = devices.camera.device, devices.microphone.device
         marks.device = f"{camera.description}, {microphone.description}"
         promised = camera.format.fps
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -14,16 +15,17 @@ from kioskd.control.trial import (
     Part,
     Progress,
     Result,
-    Trial,
     Untried,
     Value,
 )
 from kioskd.diagnostics.findings import Trouble, device_id
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 
 FAILED_AT_MOST: Final = 49
 """Whatever else went well, a trial that has failed has less than half."""
+TELL_EVERY_S: Final = 0.1
 
 
 class Marks:
@@ -39,12 +41,16 @@ class Marks:
         self._exhibits: list[Exhibit] = []
         self._finding: str | None = None
         self._detail = ""
+        self._told_at = float("-inf")
         self._failed = False
         self._unproved = False
 
     def progress(self, done: float, look: Look | None = None) -> None:
         """Tell how far it is, 0.0 to 1.0, and what is looked at."""
-        self._tell(Progress(done=round(min(1.0, max(0.0, done)), 3), look=look))
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            self._tell(Progress(done=round(min(1.0, max(0.0, done)), 3), look=look))
 
     def mark(self, look: Look, of: int, share: float, **values: Value) -> None:
         """Give a part `share` (0.0 to 1.0) of its points: all is a pass, none a failure."""

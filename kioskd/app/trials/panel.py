@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import cv2
@@ -19,7 +20,6 @@ from kioskd.errors import DeviceError, Reason
 from kioskd.hal.camera import Camera
 from kioskd.hal.device import DeviceKind
 from kioskd.hal.panel import Lamp, LampPattern, Panel, PanelEvent
-from kioskd.runtime.queues import DropOldest
 
 RHYTHM: Final = (True, False, True, True, False, False, True, False)
 """Of the lamp in the big button: no flicker of a room keeps to it."""
@@ -40,28 +40,25 @@ async def try_panel(
     marks: Marks,
     *,
     shown: Callable[[Lamp], LampPattern],
-    presses: DropOldest[PanelEvent],
+    press: Callable[[Panel], Awaitable[PanelEvent]],
     buttons_s: float,
 ) -> None:
     """Light each lamp, and give it back the pattern that `shown` names. Raises DeviceError.
 
-    `presses` gets what is pressed while the trial runs.
+    `press` waits for the next thing that somebody does at the panel.
     """
-    panel = devices.panel.device
-    marks.device = panel.description
-    if not devices.panel.health.state.usable:
-        health = devices.panel.health
-        raise DeviceError(health.reason or Reason.NO_ANSWER, health.detail)
-    try:
-        for number, lamp in enumerate(Lamp):
-            marks.progress(number / 10, _LOOKS[lamp])
-            await _light(panel, lamp, marks)
-        await _seen_by_camera(devices, panel, marks)
-    finally:
-        for lamp in Lamp:
-            with contextlib.suppress(DeviceError):
-                await panel.set_lamp(lamp, shown(lamp))
-    await _buttons(presses, marks, buttons_s)
+    async with devices.panel.lease() as panel:
+        marks.device = panel.description
+        try:
+            for number, lamp in enumerate(Lamp):
+                marks.progress(number / 10, _LOOKS[lamp])
+                await _light(panel, lamp, marks)
+            await _seen_by_camera(devices, panel, marks)
+        finally:
+            for lamp in Lamp:
+                with contextlib.suppress(DeviceError):
+                    await panel.set_lamp(lamp, shown(lamp))
+        await _buttons(functools.partial(press, panel), marks, buttons_s)
 
 
 async def _light(panel: Panel, lamp: Lamp, marks: Marks) -> None:
@@ -123,15 +120,20 @@ def _correlate(pictures: list[NDArray[np.float64]]) -> tuple[float, float]:
     return float(share[best]), float(brighter[best])
 
 
-async def _buttons(presses: DropOldest[PanelEvent], marks: Marks, buttons_s: float) -> None:
+async def _buttons(
+    press: Callable[[], Awaitable[PanelEvent]], marks: Marks, buttons_s: float
+) -> None:
     wanted = [one for one in PanelEvent if not one.value.startswith("handset")]
     pressed: set[PanelEvent] = set()
+    if not buttons_s:
+        marks.untried(Look.BUTTONS, 20, Untried.NOBODY_PRESSED, proves=True)
+        return
     began = time.monotonic()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(buttons_s):
             while not pressed.issuperset(wanted):
                 marks.progress((time.monotonic() - began) / buttons_s, Look.BUTTONS)
-                pressed.add(await presses.get())
+                pressed.add(await press())
     names = ", ".join(one.value for one in PanelEvent if one in pressed)
     if not pressed:
         marks.untried(Look.BUTTONS, 20, Untried.NOBODY_PRESSED, proves=True)

@@ -58,7 +58,7 @@ async def try_microphone(devices: Devices, marks: Marks) -> None:
         marks.wrong_device(DeviceKind.MICROPHONE, Reason.SILENT, f"silence for {LISTEN_S:.0f} s")
     elif not came:
         detail = f"{share:.0%} of the sound came"
-        marks.wrong_device(DeviceKind.MICROPHONE, Reason.SLOW, detail)
+        marks.wrong_device(DeviceKind.MICROPHONE, Reason.IO_ERROR, detail)
 
 
 async def try_speaker(devices: Devices, marks: Marks) -> None:
