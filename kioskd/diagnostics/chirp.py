@@ -33,7 +33,8 @@ LONGEST_DELAY_S: Final = 0.8
 LISTEN_S: Final = LEAD_S + (SWEEPS - 1) * APART_S + SWEEP_S + LONGEST_DELAY_S
 PROMINENCE_DB: Final = 20.0
 """The correlation's peak over its median. White noise of that length reaches 13 dB by chance."""
-AGREE_S: Final = 0.02
+AGREE_S: Final = 0.2
+"""By how much the delays of both sweeps may differ: a busy machine makes a pause between them."""
 FLOOR_DBFS: Final = -96.0
 FULL_SCALE: Final = 32768.0
 
@@ -116,7 +117,7 @@ def find(heard: Wave, playing_at_s: float) -> Heard:
         found=agree and prominence >= PROMINENCE_DB,
         prominence_db=prominence,
         level_dbfs=_decibels(gain * math.sqrt(float(np.mean(one**2))) / FULL_SCALE),
-        delay_s=peaks[0][1],
+        delay_s=min(late for _, late, _ in peaks),
         curve=_curve(response, stronger[0]),
         curve_s=2 * _AROUND_S,
     )

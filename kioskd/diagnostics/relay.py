@@ -134,11 +134,10 @@ class _StunClient(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.count = _Count()
         self._numbers: dict[bytes, int] = {}
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: Any = None
         self.error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
         self._transport = transport
 
     def error_received(self, exc: Exception) -> None:
@@ -147,7 +146,6 @@ class _StunClient(asyncio.DatagramProtocol):
     def send(self, number: int) -> None:
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         self._numbers[request.transaction_id] = number
-        assert self._transport is not None
         self._transport.sendto(bytes(request))
 
     def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002

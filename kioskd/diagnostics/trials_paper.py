@@ -27,10 +27,14 @@ COLOURS: Final[dict[Result, Colour]] = {
 }
 SMALL: Final = 7.2
 LEAD: Final = 9.2
-_TEXT_X: Final = 218.0
-_PILL: Final = (128.0, 66.0)
-_FIGURES: Final = (96.0, 190.0)
+_TEXT_X: Final = 228.0
+_PILL: Final = (142.0, 68.0)
+_FIGURES: Final = (120.0, 300.0)
 """Least and greatest height of the pictures."""
+_GRAPH: Final = 170.0
+"""Width that is kept for the graphs."""
+_TITLE: Final = 6.0
+_AXIS: Final = 18.0
 _FOOT: Final = 46.0
 _GAP: Final = 12.0
 _PICTURES_AT_MOST: Final = 900
@@ -166,30 +170,29 @@ def _picture(data: str) -> Image.Image:
 
 
 def _draw_figures(sheet: Sheet, figures: Sequence[_Figure], y: float, high: float) -> None:
-    weights = [_weight(what) for _, what in figures]
-    room = RIGHT - MARGIN - _GAP * (len(figures) - 1)
-    x = MARGIN
-    for (title, what), weight in zip(figures, weights, strict=True):
-        wide = min(room * weight / sum(weights), 240.0)
-        lines = wrap(title, 7.5, wide, bold=True)[:2]
-        for number, line in enumerate(lines):
-            sheet.text(x, y + 9 * number, line, 7.5, bold=True, colour=GREY)
-        top = y + 15
-        if isinstance(what, Curve):
-            _graph(sheet, what, (x, top, wide, high - 26))
-        else:
-            sheet.box(x, top, wide, high - 15, PALE)
-            sheet.picture(what, x, top, wide, high - 15)
+    """Put the pictures side by side, at their right the graphs one below the other."""
+    pictures = [(title, what) for title, what in figures if not isinstance(what, Curve)]
+    curves = [(title, what) for title, what in figures if isinstance(what, Curve)]
+    x, room = MARGIN, RIGHT - MARGIN
+    if pictures:
+        room -= (_GRAPH + _GAP if curves else 0) + _GAP * (len(pictures) - 1)
+        high = min(high, _TITLE + room / sum(what.width / what.height for _, what in pictures))
+    for title, what in pictures:
+        wide = (high - _TITLE) * what.width / what.height
+        sheet.text(x, y, title, 7.5, bold=True, colour=GREY)
+        sheet.picture(what, x, y + _TITLE, wide, high - _TITLE)
+        sheet.box(x, y + _TITLE, wide, high - _TITLE, PALE, fill=False)
         x += wide + _GAP
-
-
-def _weight(what: Image.Image | Curve) -> float:
-    return 1.25 if isinstance(what, Curve) else min(1.6, max(0.7, what.width / what.height))
+    each = (high + _AXIS) / max(1, len(curves))
+    for number, (title, curve) in enumerate(curves):
+        top = y + each * number
+        sheet.text(x, top, title, 7.5, bold=True, colour=GREY)
+        _graph(sheet, curve, (x, top + _TITLE, RIGHT - x, each - _TITLE - _AXIS))
 
 
 def _graph(sheet: Sheet, curve: Curve, place: tuple[float, float, float, float]) -> None:
     x, y, wide, high = place
-    low, top = (-90.0, 0.0) if curve.name == "levels" else (0.0, 1.0)
+    low, top = (-96.0, 0.0) if curve.name == "levels" else (0.0, 1.0)
     left = x + 18
     span = wide - 18
     sheet.box(left, y, span, high, (0.97, 0.97, 0.98))

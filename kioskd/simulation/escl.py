@@ -47,6 +47,7 @@ def _xml(root: str, inside: str) -> web.Response:
 class NetworkScanner:
     """A flatbed, and a feeder with `feeder_pages` that jams `jam_after` so many; either may lack.
 
+    `lies` is the page that lies there, an empty one when it is None.
     `errors` are the HTTP errors that it answers, by the last part of what is asked; "" is all.
     `drops` cuts the connection in the middle of the next page, which comes after `page_s`
     seconds. `hang` leaves whatever is
@@ -56,6 +57,7 @@ class NetworkScanner:
 
     def __init__(self, config_dir: Path, *, flatbed: bool = True, feeder: bool = True) -> None:
         self.errors: dict[str, int] = {}
+        self.lies: Image.Image | None = None
         self.feeder_pages = 0
         self.jam_after: int | None = None
         self.cover_open = False
@@ -176,7 +178,10 @@ class NetworkScanner:
             return web.Response(status=404)
         self._fed += 1
         picture = io.BytesIO()
-        Image.new("RGB", self._size, "white").save(picture, "JPEG")
+        page = Image.new("RGB", self._size, "white")
+        if self.lies is not None:
+            page = self.lies.convert("RGB").resize(self._size)
+        page.save(picture, "JPEG")
         await asyncio.sleep(self.page_s)
         response = web.Response(body=picture.getvalue(), content_type="image/jpeg")
         if self.drops:
