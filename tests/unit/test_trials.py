@@ -266,9 +266,12 @@ def test_a_dead_broker_fails(good: Good) -> None:
 async def test_a_trial_that_is_cancelled_gives_all_back(kiosk: Kiosk, trial: Trial) -> None:
     kiosk.printer._job_s = 5
     begun = asyncio.Event()
-    work = asyncio.create_task(
-        run_trial(kiosk.bench, trial, Options(), lambda one: one.done > 0 and begun.set())
-    )
+
+    def tell(one: Progress) -> None:
+        if one.done > 0:
+            begun.set()
+
+    work = asyncio.create_task(run_trial(kiosk.bench, trial, Options(), tell))
     await begun.wait()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
