@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn, TypeAlias
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -161,6 +162,10 @@ def run(
     if schema:
         print(json.dumps(TestReport.model_json_schema(), indent=2))
         return
+    try:
+        Options(expect=expect.upper())
+    except ValidationError:
+        _fail(f"{expect!r} is no code of a page", USAGE)
     subject, settings = examine.subject(config)
     spoken = language or preferred(os.environ, settings.kiosk.language if settings else None)
     asks = sys.stdin.isatty() and sys.stdout.isatty() and not as_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import stat
@@ -15,6 +16,7 @@ from pathlib import Path
 from string import Formatter
 from typing import TypeAlias
 
+import numpy as np
 import pypdfium2
 import pytest
 import pytest_asyncio
@@ -47,9 +49,9 @@ from kioskd.diagnostics.trials import TestReport
 from kioskd.diagnostics.trials_paper import write_paper
 from kioskd.diagnostics.words import Language, words
 from kioskd.errors import Reason
-from kioskd.hal.camera import VideoFormat
+from kioskd.hal.camera import Frame, VideoFormat
 from kioskd.hal.device import Device, DeviceKind
-from kioskd.hal.panel import LampPattern
+from kioskd.hal.panel import Lamp, LampPattern
 from kioskd.hal.printer import Printer
 from kioskd.hal.simulated import Simulated
 from kioskd.hal.trial import Trial
@@ -256,6 +258,40 @@ async def test_what_is_not_configured_is_not_tried(tmp_path: Path) -> None:
     assert (told.result, told.score, told.finding) == (Result.NOT_TRIED, None, None)
 
 
+class Watching(FakeCamera):
+    """A camera that has the panel's big button in view."""
+
+    panel: FakePanel
+
+    async def frame(self) -> Frame:
+        frame = await super().frame()
+        luma = np.full((frame.height, frame.width), 90, np.uint8)
+        luma[::7] = 140  # a room, no wall
+        luma[100:112, 200:215] = 200 if self.panel.lamps[Lamp.CALL] is LampPattern.ON else 60
+        chroma = bytes([128]) * (luma.size // 2)
+        return dataclasses.replace(frame, i420=luma.tobytes() + chroma)
+
+
+async def test_a_lamp_that_the_camera_sees_is_seen(kiosk: Kiosk) -> None:
+    camera = Watching(VideoFormat(320, 240, 30))
+    camera.panel = kiosk.panel
+    kiosk.devices.camera.device = camera
+    told = await kiosk.run(Trial.PANEL)
+    assert part(told, Look.LAMP_SEEN) is Result.PASSED
+
+
+@pytest.mark.parametrize("trial", [Trial.SPEAKER, Trial.PANEL])
+async def test_an_error_is_blamed_on_the_device_that_has_it(kiosk: Kiosk, trial: Trial) -> None:
+    """In the middle, while another device is open as well."""
+    other = kiosk.devices.microphone if trial is Trial.SPEAKER else kiosk.devices.camera
+    other.on_lease = lambda open_: kiosk.fake(trial).fail_with(Reason.UNPLUGGED) if open_ else None
+    told = await kiosk.run(trial)
+    kind = DeviceKind(trial.value)
+    assert told.finding == device_id(kind, Reason.UNPLUGGED)
+    assert other.health.state.usable
+    assert kiosk.devices.of(kind).health.reason is Reason.UNPLUGGED
+
+
 def test_a_dead_broker_fails(good: Good) -> None:
     told, _ = good[Trial.NETWORK]
     assert (told.result, told.finding) == (Result.FAILED, Trouble.BROKER)
@@ -448,6 +484,8 @@ def test_without_daemon_and_configuration_it_says_so(tmp_path: Path) -> None:
     assert socket in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("toaster",), (), ("panel", "--buttons", "3600")])
+@pytest.mark.parametrize(
+    "arguments", [("toaster",), (), ("panel", "--buttons", "3600"), ("scanner", "--expect", "a b")]
+)
 def test_wrong_usage_exits_3(arguments: tuple[str, ...]) -> None:
     assert kioskctl(*arguments).returncode == 3

@@ -1,11 +1,11 @@
-"""The camera's trial: what comes out of it for four seconds, and one picture of that."""
+"""The camera's trial: what comes out of it for some seconds, and one picture of that."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -14,11 +14,11 @@ from kioskd.app.devices import Devices
 from kioskd.app.trials.marks import Marks
 from kioskd.control.trial import Look
 from kioskd.errors import Reason
-from kioskd.hal.camera import Frame
+from kioskd.hal.camera import Camera, Frame
 from kioskd.hal.device import DeviceKind
 from kioskd.vision.judge import SLOW_SHARE, PictureJudge
 
-WATCH_S: Final = 4.0
+WATCH_S: Final = 4.5
 """Longer than the judge takes to tell of a black, a frozen or a covered picture."""
 SETTLE_S: Final = 0.7
 """A camera's exposure settles within its first frames; they do not count for its rate."""
@@ -72,12 +72,11 @@ def _detail(seen: _Seen, light: float) -> str:
     return f"{seen.last.width}x{seen.last.height}, brightness {light:.0f} of 255"
 
 
-async def _watch(camera: Any, marks: Marks) -> _Seen:
+async def _watch(camera: Camera, marks: Marks) -> _Seen:
     began = time.monotonic()
     judge = PictureJudge(camera.format.fps)
-    frame: Frame = await camera.frame()
+    frame = await camera.frame()
     first_s, before, alive = time.monotonic() - began, frame.i420, False
-    verdict: Reason | None = None
     settled: Frame | None = None
     while (watched := time.monotonic() - began - first_s) < WATCH_S:
         marks.progress(watched / WATCH_S, Look.PICTURE)
@@ -86,11 +85,10 @@ async def _watch(camera: Any, marks: Marks) -> _Seen:
         before = frame.i420
         if watched >= SETTLE_S and settled is None:
             settled = frame
-        verdict = judge.see(frame) or verdict
+        judge.see(frame)
     taken = frame.number - settled.number if settled else 0
     seconds = frame.captured_at - settled.captured_at if settled else 0.0
-    verdict = judge.verdict if judge.verdict is not None else verdict
-    return _Seen(first_s, frame, taken / seconds if seconds else 0.0, verdict, alive)
+    return _Seen(first_s, frame, taken / seconds if seconds else 0.0, judge.verdict, alive)
 
 
 def _measure(frame: Frame) -> tuple[bytes, float, float]:

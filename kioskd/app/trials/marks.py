@@ -28,6 +28,14 @@ FAILED_AT_MOST: Final = 49
 TELL_EVERY_S: Final = 0.1
 
 
+class Elsewhere(Exception):
+    """An error of another device than the one whose lease it passes: that one is not to blame."""
+
+    def __init__(self, error: DeviceError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Marks:
     """Gathers the parts of one trial; `tell` gets its progress."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from kioskd.app.devices import Devices
 from kioskd.app.levels import SILENT_PEAK
 from kioskd.app.sound import VOLUME
-from kioskd.app.trials.marks import Marks
+from kioskd.app.trials.marks import Elsewhere, Marks
 from kioskd.control.trial import Curve, Look, Untried
 from kioskd.diagnostics import chirp
 from kioskd.errors import DeviceError, Reason
@@ -69,6 +69,8 @@ async def try_speaker(devices: Devices, marks: Marks) -> None:
         try:
             async with devices.microphone.lease() as microphone:
                 pcm, starts = await _loop(speaker, microphone, marks)
+        except Elsewhere as other:
+            raise other.error from other
         except DeviceError as error:
             await _play_alone(devices, speaker, marks, error)
             return
@@ -129,7 +131,10 @@ async def _loop(speaker: Speaker, microphone: Microphone, marks: Marks) -> tuple
     try:
         for number, chunk in enumerate(chirp.chunks()):
             await asyncio.sleep(began + (number - AHEAD) * CHUNK_S - time.monotonic())
-            await speaker.play(chunk)
+            try:
+                await speaker.play(chunk)
+            except DeviceError as error:
+                raise Elsewhere(error) from error
         pcm, first = await recording
     finally:
         recording.cancel()
