@@ -29,9 +29,9 @@ STEP_S: Final = 0.35
 SETTLE_S: Final = 0.15
 """From the acknowledgement until a picture shows it: exposure and the camera's own delay."""
 BLOCKS: Final = (64, 48)
-SEEN: Final = 0.93
-"""Correlation with RHYTHM of one block's light. Of 3,072 blocks of noise the best has 0.83 by
-chance, one time in three hundred 0.93."""
+SEEN: Final = 0.95
+"""Correlation with RHYTHM of one block's light. Of 3,072 blocks of noise the best has 0.85 by
+chance, one time in three hundred 0.94."""
 BRIGHTER: Final = 6.0
 """Levels of luma between lit and dark."""
 _LOOKS: Final = {Lamp.CALL: Look.CALL_LAMP, Lamp.CAMERA: Look.CAMERA_LAMP}
