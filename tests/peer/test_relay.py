@@ -9,9 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from kioskd.app.trials.marks import Marks
+from kioskd.app.trials.network import try_network
 from kioskd.call.leg import IceServer
+from kioskd.control.trial import Look, Outcome, Result
+from kioskd.diagnostics import trials as telling
+from kioskd.diagnostics.findings import Trouble
 from kioskd.diagnostics.relay import probe
-from kioskd.simulation.broker import free_port
+from kioskd.diagnostics.words import Language
+from kioskd.hal.trial import Trial
+from kioskd.signalling.link import BrokerAddress
+from kioskd.simulation.broker import EmbeddedBroker, free_port
 from tests.peer.test_doctor_broker import Life, certificate
 from tests.peer.turn_server import PASSWORD, USER, TurnServer
 
@@ -102,3 +110,47 @@ async def test_a_certificate_of_nobody_is_told(
 async def test_a_name_that_is_none_and_an_address_that_is_none() -> None:
     assert (await probe(turn("turn:no.such.host.invalid:3478"))).error
     assert (await probe(turn("http://x"))).error
+
+
+async def tried(folder: Path, *servers: IceServer) -> Outcome:
+    """Try the network with a broker that is well."""
+    marks = Marks(Trial.NETWORK, lambda _: None)
+    (folder / "broker").mkdir()
+    async with EmbeddedBroker(folder / "broker") as broker:
+        address = BrokerAddress("127.0.0.1", broker.port, "kiosk-1")
+        await try_network(marks, address, servers, connected=False, round_trip=None)
+    return marks.outcome(1)
+
+
+async def test_a_network_that_is_well_passes(server: TurnServer, tmp_path: Path) -> None:
+    told = await tried(
+        tmp_path,
+        IceServer(f"stun:127.0.0.1:{server.udp}"),
+        turn(f"turn:127.0.0.1:{server.udp}"),
+        turn(f"turns:localhost:{server.tls}"),
+    )
+    assert (told.result, told.score, told.finding) == (Result.PASSED, 100, None), told.parts
+    looks = [one.look for one in told.parts]
+    assert looks == [Look.BROKER, Look.STUN, Look.RELAY, Look.RELAY]
+    for language in Language:
+        assert all(one.text for one in telling.told(told, language, []).parts)
+
+
+async def test_the_server_that_fails_is_named(server: TurnServer, tmp_path: Path) -> None:
+    good, closed = f"turn:127.0.0.1:{server.udp}", f"turn:127.0.0.1:{free_port()}?transport=tcp"
+    told = await tried(tmp_path, turn(good), turn(closed))
+    assert (told.result, told.finding) == (Result.FAILED, Trouble.RELAY)
+    assert closed in told.detail
+
+
+async def test_an_account_that_is_refused_is_another_finding(
+    server: TurnServer, tmp_path: Path
+) -> None:
+    told = await tried(tmp_path, turn(f"turn:127.0.0.1:{server.udp}", "wrong"))
+    assert (told.result, told.finding) == (Result.FAILED, Trouble.RELAY_REFUSES)
+
+
+async def test_loss_degrades(server: TurnServer, tmp_path: Path) -> None:
+    server.loses = 5
+    told = await tried(tmp_path, turn(f"turn:127.0.0.1:{server.udp}"))
+    assert (told.result, told.finding) == (Result.DEGRADED, Trouble.RELAY)

@@ -7,6 +7,7 @@ pty, Mosquitto. The command is a process of its own, as a technician starts it.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -32,7 +33,7 @@ from kioskd.hal.trial import Trial
 from kioskd.vision import proof
 from tests.faults import rig as rigs
 from tests.faults.relay import Line
-from tests.peer.test_idle_is_blind import BLIND, Seen, until
+from tests.peer.test_idle_is_blind import BLIND, until
 
 pytestmark = [
     pytest.mark.peer,
@@ -41,6 +42,8 @@ pytestmark = [
 ]
 WITHIN_S = 100.0
 AT_ONCE_S = 15.0
+QUIET = dataclasses.replace(BLIND, recorders=1)
+"""Nobody listens but the room, in which the loudspeaker's sound goes to the microphone."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,7 +58,7 @@ async def rig(the_rig: rigs.Rig) -> AsyncIterator[rigs.Rig]:
     await the_rig.restore()
     await the_rig.idle()
     yield the_rig
-    assert await until(the_rig, lambda seen: seen == BLIND) == BLIND
+    await until(the_rig, lambda seen: seen == QUIET)
 
 
 async def kioskctl(rig: rigs.Rig, *arguments: str) -> tuple[int, TestReport, Path]:
@@ -70,6 +73,7 @@ async def kioskctl(rig: rigs.Rig, *arguments: str) -> tuple[int, TestReport, Pat
 
 async def start(rig: rigs.Rig, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
+        *rig.machine.command(),
         *(sys.executable, "-m", "kioskd.cli", "test", *arguments),
         *("--config", str(rig.folder / "kioskd.toml"), "--language", "en"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -175,12 +179,13 @@ def device(kind: DeviceKind, reason: Reason) -> str:
     return device_id(kind, reason)
 
 
+GONE = {device(DeviceKind.CAMERA, one) for one in (Reason.NOT_FOUND, Reason.UNPLUGGED)}
 FAULTS: list[tuple[str, Trial, Hand, set[str]]] = [
     ("black", Trial.CAMERA, black, {device(DeviceKind.CAMERA, Reason.BLACK)}),
     ("covered", Trial.CAMERA, covered, {device(DeviceKind.CAMERA, Reason.COVERED)}),
     ("frozen", Trial.CAMERA, frozen, {device(DeviceKind.CAMERA, Reason.FROZEN)}),
-    ("unplugged", Trial.CAMERA, camera_gone, {device(DeviceKind.CAMERA, Reason.UNPLUGGED)}),
-    ("call", Trial.CALL, camera_gone, {device(DeviceKind.CAMERA, Reason.UNPLUGGED)}),
+    ("unplugged", Trial.CAMERA, camera_gone, GONE),
+    ("call", Trial.CALL, camera_gone, GONE),
     (
         "loudspeaker off",
         Trial.SPEAKER,
@@ -256,10 +261,6 @@ async def begun(rig: rigs.Rig, trial: Trial, options: Options) -> asyncio.Task[O
     return work
 
 
-def gone(seen: Seen) -> bool:
-    return seen == BLIND
-
-
 @pytest.mark.parametrize("trial", [Trial.CAMERA, Trial.SPEAKER, Trial.CALL, Trial.PRINTER])
 async def test_a_touch_ends_the_test_and_begins_the_visit(rig: rigs.Rig, trial: Trial) -> None:
     printed = rig.printed()
@@ -268,10 +269,10 @@ async def test_a_touch_ends_the_test_and_begins_the_visit(rig: rigs.Rig, trial: 
     async with asyncio.timeout(AT_ONCE_S):
         assert await work == Ended(why=Why.RESIDENT_CAME)
     await rig.resident.until("waiting", lambda view: view.scene == "waiting")
-    await until(rig, gone)
+    await until(rig, lambda seen: seen == QUIET)
     assert rig.printed() <= printed + 1  # a sheet on its way comes out whole
     await rig.call()  # and camera and microphone are free for it
-    await until(rig, lambda seen: seen.lenses > 0 and seen.recorders > 0)
+    await until(rig, lambda seen: seen.lenses > 0 and seen.recorders > 1)
     await rig.idle()
 
 
