@@ -21,7 +21,7 @@ import structlog
 import typer
 from rich.table import Table
 
-from kioskd import cli_audit, cli_bundle, cli_live, cli_service
+from kioskd import cli_audit, cli_bundle, cli_live, cli_service, cli_test
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
 from kioskd.control.api import Status
@@ -61,6 +61,7 @@ app.command()(cli_live.logs)
 app.command()(cli_service.restart)
 app.command()(cli_service.maintenance)
 app.command()(cli_bundle.bundle)
+app.command(name="test")(cli_test.run)
 
 DEFAULT_CONFIG = Path("/etc/kioskd/kioskd.toml")
 DEFAULT_SOCKET = Path("/run/kioskd/control.sock")
@@ -140,19 +141,6 @@ def call(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
         return
     for name, value in answer.model_dump(mode="json").items():
         print(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
-
-
-@app.command(name="test")
-def try_device(device: DeviceKind, socket: Socket = DEFAULT_SOCKET) -> None:
-    """Try one device: a picture, a sound, a page."""
-    try:
-        result = client.run_test(socket, device)
-    except ControlError as error:
-        _fail(str(error), Exit.INTERNAL)
-    print(result.message)
-    if result.file:
-        print(f"see {result.file}")
-    raise typer.Exit(Exit.HEALTHY if result.passed else Exit.BROKEN)
 
 
 @app.command()

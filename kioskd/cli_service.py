@@ -11,7 +11,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from kioskd.control import client
-from kioskd.control.api import Outcome
+from kioskd.control.api import Done
 from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
 
@@ -51,7 +51,7 @@ def maintenance(to: Switch, socket: Socket = DEFAULT_SOCKET) -> None:
     _tell(lambda: client.maintenance(socket, on=to is Switch.ON))
 
 
-def _tell(work: Callable[[], Outcome]) -> NoReturn:
+def _tell(work: Callable[[], Done]) -> NoReturn:
     try:
         outcome = work()
     except ControlError as error:

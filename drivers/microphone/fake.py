@@ -8,6 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from drivers.room import ROOM
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Microphone, Route
@@ -17,28 +18,35 @@ STALL_S: Final = 2.0
 CHUNK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE
 LATE_CHUNKS: Final = 10
 AMPLITUDE: Final = 8000
+FLIGHT_S: Final = 0.003
+"""Sound takes this long for a metre."""
 
 
 class FakeMicrophoneConfig(BaseModel):
-    """A sine of `tone_hz` at a quarter of full scale, in real time; 0 is silence."""
+    """A sine of `tone_hz` at a quarter of full scale, in real time; 0 is silence.
+
+    `echo_db` is how much of the simulated speaker it hears besides, None for nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     driver: Literal["fake"] = "fake"
     tone_hz: float = Field(440, ge=0, le=20_000)
+    echo_db: float | None = Field(None, ge=-60, le=0)
 
     def build(self) -> FakeMicrophone:
         """Make the device."""
-        return FakeMicrophone(self.tone_hz)
+        return FakeMicrophone(self.tone_hz, self.echo_db)
 
 
 class FakeMicrophone(Simulated, Microphone):
     """Makes a chunk when one is asked for, at the pace of a real microphone."""
 
-    def __init__(self, tone_hz: float) -> None:
+    def __init__(self, tone_hz: float, echo_db: float | None = None) -> None:
         super().__init__()
         self.routed = Route.HANDS_FREE
         self._tone_hz = tone_hz
+        self._echo = 0.0 if echo_db is None else 10 ** (echo_db / 20)
         self._started: float | None = None
         self._next = 0
 
@@ -83,8 +91,12 @@ class FakeMicrophone(Simulated, Microphone):
             await self._sleep(started + (self._next + 1) * CHUNK_S - now + 0.0005)
         at = np.arange(self._next * CHUNK_SAMPLES, (self._next + 1) * CHUNK_SAMPLES)
         wave = AMPLITUDE * np.sin(2 * np.pi * self._tone_hz * at / SAMPLE_RATE)
+        if self._echo:
+            wave += self._echo * ROOM.hear(started + self._next * CHUNK_S - FLIGHT_S, CHUNK_SAMPLES)
         self._next += 1
-        return AudioChunk(wave.astype("<i2").tobytes(), started + self._next * CHUNK_S)
+        return AudioChunk(
+            wave.clip(-32768, 32767).astype("<i2").tobytes(), started + self._next * CHUNK_S
+        )
 
     async def route(self, route: Route) -> None:
         """Remember the route."""

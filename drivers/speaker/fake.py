@@ -6,8 +6,10 @@ import time
 from collections import deque
 from typing import Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from drivers.room import ROOM
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE, Route
@@ -95,6 +97,9 @@ class FakeSpeaker(Simulated, Speaker):
         if not self._waiting:
             self._clock = max(self._clock, time.monotonic())
         self._waiting.append(pcm)
+        starts = self._clock + (len(self._waiting) - 1) * CHUNK_S
+        if not self._held:
+            ROOM.play(starts, self.volume * np.frombuffer(pcm, "<i2").astype(np.float64))
         if len(self._waiting) > QUEUE_CHUNKS:
             self._waiting.popleft()
             self.dropped += 1

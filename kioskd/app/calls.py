@@ -61,16 +61,7 @@ class Calls:
         self._talk: Talk | None = None
         self._farewell = ""
         """The call of which a `bye` came by the broker while it was up."""
-        self._ice = IceServers(
-            [
-                IceServer(
-                    one.urls,
-                    one.username,
-                    one.credential.get_secret_value() if one.credential else None,
-                )
-                for one in settings.call.ice_servers
-            ]
-        )
+        self._ice = IceServers(servers_of(settings))
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -211,3 +202,13 @@ class Calls:
     async def stats(self) -> LegStats | None:
         """Return the figures of the call, or None when there is none."""
         return await self._talk.stats() if self._talk is not None else None
+
+
+def servers_of(settings: Settings) -> tuple[IceServer, ...]:
+    """Return the STUN and TURN servers of the configuration."""
+    return tuple(
+        IceServer(
+            one.urls, one.username, one.credential.get_secret_value() if one.credential else None
+        )
+        for one in settings.call.ice_servers
+    )

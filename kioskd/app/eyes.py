@@ -12,8 +12,9 @@ from kioskd.app.auditing import Auditing
 from kioskd.app.devices import Devices
 from kioskd.app.front import Front
 from kioskd.audit.events import TestBegun, TestEnded
-from kioskd.control.api import TestResult
+from kioskd.control.trial import Outcome, Result
 from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 
 TEST_SHOWN_S: Final = 2.0
 """A test of the camera is over in a third of a second: too short to be read."""
@@ -35,7 +36,7 @@ class Eyes:
         allowed: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
-        self.testing: DeviceKind | None = None
+        self.testing: Trial | None = None
         """What a technician tries now, from afar perhaps: the screen says so."""
         self._front = front
         self._audit = audit
@@ -49,23 +50,26 @@ class Eyes:
         """Let the lamp be on from before the first is open until none is."""
         self._front.show_sensors(open_=self._allowed() or bool(self._open))
 
-    async def test(self, kind: DeviceKind, work: Callable[[], Awaitable[TestResult]]) -> TestResult:
-        """Do `work`, a technician's test; the screen tells of it, for TEST_SHOWN_S at the least."""
+    async def test(self, trial: Trial, work: Awaitable[Outcome]) -> Outcome:
+        """Do `work`, a technician's test; the screen tells of it, for TEST_SHOWN_S at the least.
+
+        Cancelled, it tells no longer than the work takes to give back what it holds.
+        """
         began, passed = time.monotonic(), False
-        self.testing = kind
-        self._audit.note(TestBegun(device=kind))
+        self.testing = trial
+        self._audit.note(TestBegun(device=trial))
         self._on_change()
         try:
-            result = await work()
-            passed = result.passed
-            return result
-        finally:
-            self._audit.note(TestEnded(device=kind, passed=passed))
             try:
-                await asyncio.sleep(began + TEST_SHOWN_S - time.monotonic())
+                outcome = await work
+                passed = outcome.result is Result.PASSED
             finally:
-                self.testing = None
-                self._on_change()
+                self._audit.note(TestEnded(device=trial, passed=passed))
+            await asyncio.sleep(began + TEST_SHOWN_S - time.monotonic())
+            return outcome
+        finally:
+            self.testing = None
+            self._on_change()
 
     def _leased(self, kind: DeviceKind, open_: bool) -> None:
         if open_:

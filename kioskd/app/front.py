@@ -57,6 +57,10 @@ class Front:
         """Let the camera's lamp say whether camera and microphone are open."""
         self._light(Lamp.CAMERA, LampPattern.ON if open_ else LampPattern.OFF)
 
+    def shown(self, lamp: Lamp) -> LampPattern:
+        """Return what a lamp says now."""
+        return self._lamps[lamp]
+
     def panel_changed(self) -> None:
         """Light both lamps again when another panel has come, which knows of none."""
         usable = self._devices.panel.health.state.usable

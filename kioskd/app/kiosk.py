@@ -13,7 +13,7 @@ import structlog
 from kioskd.app import view
 from kioskd.app.audited import Step
 from kioskd.app.auditing import Auditing
-from kioskd.app.calls import Calls
+from kioskd.app.calls import Calls, servers_of
 from kioskd.app.devices import Devices
 from kioskd.app.eyes import Eyes
 from kioskd.app.front import Front
@@ -22,6 +22,7 @@ from kioskd.app.maintenance import Maintenance
 from kioskd.app.papers import Papers
 from kioskd.app.sensors import Sensors
 from kioskd.app.sound import Sound
+from kioskd.app.testing import Bench, Testing, where_is
 from kioskd.call import control
 from kioskd.documents.spool import Spool
 from kioskd.errors import PeerFault
@@ -130,6 +131,20 @@ class Kiosk:
             allowed=lambda: sensors_allowed(self.visit),
             on_change=self._show,
         )
+        self.testing = Testing(
+            Bench(
+                where=where_is(settings),
+                devices=devices,
+                address=address,
+                servers=servers_of(settings),
+                spool=spool.root,
+                connected=lambda: self.line.online,
+                round_trip=self.line.round_trip,
+                shown=self._front.shown,
+            ),
+            self.eyes,
+            idle=lambda: self.visit.scene is Scene.CHOOSING,
+        )
         devices.on_change = self._devices_changed
 
     # -- what happens ------------------------------------------------------------
@@ -222,6 +237,8 @@ class Kiosk:
             self._show()
 
     def _on_panel(self, event: PanelEvent) -> None:
+        if self.testing.takes(event):
+            return
         match event:
             case PanelEvent.HANG_UP:
                 self.post(ev.End())
@@ -248,6 +265,7 @@ class Kiosk:
 
     def on_action(self, action: screen.Action) -> None:
         """Do what the resident pressed."""
+        self.testing.touched()
         match action:
             case screen.Choose(service=service):
                 self._choose(service)

@@ -129,6 +129,14 @@ class Line:
         """Publish presence again, before it expires at the broker or because it has changed."""
         self.link.publish(self._status(online=True))
 
+    async def round_trip(self, timeout: float) -> float | None:
+        """Return the seconds until the broker has acknowledged our presence; None: not in time."""
+        began = time.monotonic()
+        self.refresh_status()
+        await self.link.flush(timeout)
+        took = time.monotonic() - began
+        return took if took < timeout and self.online else None
+
     def tell(self, service: str, agent: str, message: Offer | Refused | Bye) -> None:
         """Say something to one agent."""
         topic = topics.to_agent(service, self._kiosk.id, agent)

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from kioskd.audit.events import AuditEvent, MaintenanceBegun, MaintenanceEnded
-from kioskd.control.api import MaintenanceStage, MaintenanceStatus, Outcome
+from kioskd.control.api import Done, MaintenanceStage, MaintenanceStatus
 from kioskd.runtime import maintenance as note
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ class Maintenance:
         if self.wanted and not self.begun and self._idle():
             self._set(begun=True)
 
-    async def ask(self, *, on: bool) -> Outcome:
+    async def ask(self, *, on: bool) -> Done:
         """Do what a technician asks for, and keep it over a restart where the disk allows."""
         async with self._writing:
             if on != self.wanted:
@@ -73,8 +73,8 @@ class Maintenance:
                 await asyncio.to_thread(note.save, self._folder, self._since)
             except OSError as error:
                 log.warning("maintenance.not_kept", error=str(error))
-                return Outcome(done=True, message=self._said(), warning=self._lost(error))
-            return Outcome(done=True, message=self._said())
+                return Done(done=True, message=self._said(), warning=self._lost(error))
+            return Done(done=True, message=self._said())
 
     def _set(self, *, begun: bool) -> None:
         self.begun = begun

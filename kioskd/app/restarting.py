@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from kioskd.app.devices import Devices
-from kioskd.control.api import Outcome
+from kioskd.control.api import Done
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind
 from kioskd.visit.words import Scene
@@ -25,19 +25,19 @@ _WOULD: Final = {
 """What the resident would notice in the middle of a visit."""
 
 
-async def restart(devices: Devices, kind: DeviceKind, scene: Scene, *, now: bool) -> Outcome:
+async def restart(devices: Devices, kind: DeviceKind, scene: Scene, *, now: bool) -> Done:
     """Restart a device; in a visit only when `now` is said."""
     one = devices.of(kind)
     if one.health.reason is Reason.NOT_CONFIGURED:
-        return Outcome(done=False, message=f"this kiosk has no {kind.value}")
+        return Done(done=False, message=f"this kiosk has no {kind.value}")
     if one.health.reason is Reason.LEFT_OUT:
         message = f"the {kind.value} is left out: kioskctl readmit {kind.value}"
-        return Outcome(done=False, message=message)
+        return Done(done=False, message=message)
     if scene is not Scene.CHOOSING and not now:
         where = f"a resident is at the kiosk ({scene.value})"
         message = f"{where}: {_WOULD[kind]}. Wait for the end of the visit, or: --now"
-        return Outcome(done=False, message=message)
+        return Done(done=False, message=message)
     log.warning("device.restart", device=kind.value, scene=scene.value)
     health = await one.restart()
     said = " ".join(filter(None, (health.state.value, health.reason, health.detail)))
-    return Outcome(done=health.state.usable, message=f"the {kind.value} was restarted: {said}")
+    return Done(done=health.state.usable, message=f"the {kind.value} was restarted: {said}")

@@ -21,19 +21,10 @@ from kioskd.app.devices import Devices
 from kioskd.app.kiosk import Kiosk
 from kioskd.app.restarting import restart
 from kioskd.app.safe_start import SafeStart
-from kioskd.app.testing import try_device
 from kioskd.app.view import service_views
-from kioskd.control.api import (
-    CallStatus,
-    Outcome,
-    ProcessStatus,
-    ServiceStatus,
-    Status,
-    TestResult,
-)
+from kioskd.control.api import CallStatus, Done, ProcessStatus, ServiceStatus, Status
 from kioskd.control.server import ControlServer
 from kioskd.documents.spool import Spool
-from kioskd.errors import DeviceBusy
 from kioskd.hal.device import DeviceKind
 from kioskd.logging import tell_shortages_once
 from kioskd.runtime import worker
@@ -111,7 +102,7 @@ class Daemon:
         control = ControlServer(
             self._settings.control.socket,
             status=self.status,
-            test=self._test,
+            test=self.kiosk.testing.run,
             readmit=self._safe_start.readmit,
             restart=self._restart,
             maintenance=self.kiosk.maintenance.ask,
@@ -222,12 +213,7 @@ class Daemon:
             )
             await asyncio.sleep(STATS_EVERY_S)
 
-    async def _test(self, kind: DeviceKind) -> TestResult:
-        if not self._idle():
-            raise DeviceBusy("a resident is at the kiosk")
-        return await self.kiosk.eyes.test(kind, lambda: try_device(self.devices, kind, self._spool))
-
-    async def _restart(self, device: DeviceKind, *, now: bool) -> Outcome:
+    async def _restart(self, device: DeviceKind, *, now: bool) -> Done:
         if not self._prepared:
-            return Outcome(done=False, message="kioskd is starting: it looks at its devices now")
+            return Done(done=False, message="kioskd is starting: it looks at its devices now")
         return await restart(self.devices, device, self.kiosk.visit.scene, now=now)

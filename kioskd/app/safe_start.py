@@ -16,7 +16,7 @@ from drivers.printer.none import NoPrinter
 from drivers.scanner.none import NoScanner
 from drivers.speaker.none import NoSpeaker
 from kioskd.app.devices import Devices
-from kioskd.control.api import TestResult
+from kioskd.control.api import Readmission
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import DeviceKind
 from kioskd.hal.printer import Printer
@@ -77,15 +77,15 @@ class SafeStart:
         """Note that this start was a good one, or that the daemon is stopped cleanly."""
         await asyncio.to_thread(self._starts.settled)
 
-    async def readmit(self, kind: DeviceKind) -> TestResult:
+    async def readmit(self, kind: DeviceKind) -> Readmission:
         """Take a device back that was left out, as a technician wants it."""
         if kind not in self._starts.left_out:
             message = f"the {kind.value} is not left out"
-            return TestResult(device=kind, passed=False, message=message)
+            return Readmission(device=kind, passed=False, message=message)
         await self._try(kind)
         health = self._devices.of(kind).health
         message = f"the {kind.value} is back: {health.state.value} {health.reason or ''}".rstrip()
-        return TestResult(device=kind, passed=health.state.usable, message=message)
+        return Readmission(device=kind, passed=health.state.usable, message=message)
 
     async def _try(self, kind: DeviceKind) -> None:
         """Touch one device with its name on disk: if that kills us, the next start knows."""

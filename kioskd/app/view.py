@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kioskd.call.control import DeviceReport
-from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 from kioskd.screen.messages import (
     EndView,
     PagePicture,
@@ -31,7 +31,7 @@ class Surroundings:
     place: int | None
     volume: float
     sensors_open: bool
-    testing: DeviceKind | None
+    testing: Trial | None
     maintenance: bool
     scan_button: bool
     now: float

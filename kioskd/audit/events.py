@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 from kioskd.visit.words import EndReason
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -263,21 +264,21 @@ class SensorClosed(_Event):
 
 
 class TestBegun(_Event):
-    """A technician's test of a device began; the screen tells that it runs."""
+    """A technician's test began; the screen tells that it runs."""
 
     __test__ = False  # not a class of tests, whatever its name says to pytest
 
     type: Literal["test-begun"] = "test-begun"
-    device: DeviceKind
+    device: Trial
 
 
 class TestEnded(_Event):
-    """A technician's test of a device is over."""
+    """A technician's test is over; one that a resident ended has not passed."""
 
     __test__ = False
 
     type: Literal["test-ended"] = "test-ended"
-    device: DeviceKind
+    device: Trial
     passed: bool
 
 

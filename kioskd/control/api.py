@@ -129,7 +129,7 @@ class Status(_Answer):
     services: list[ServiceStatus]
 
 
-class Outcome(_Answer):
+class Done(_Answer):
     """What became of `kioskctl restart` or `maintenance`; `warning` where it is done by half."""
 
     done: bool
@@ -137,12 +137,9 @@ class Outcome(_Answer):
     warning: str = ""
 
 
-class TestResult(_Answer):
-    """What `kioskctl test DEVICE` did; `file` is what there is to look at or hear."""
-
-    __test__ = False  # not a class of tests, whatever its name says to pytest
+class Readmission(_Answer):
+    """Whether a device that was left out is back, in words."""
 
     device: DeviceKind
     passed: bool
     message: str
-    file: str | None = None

@@ -63,7 +63,11 @@ class Trouble(StrEnum):
     AUDIT = "KSK-040"
     IDENTITY = "KSK-041"
     UNSIGNED = "KSK-042"
-    MAINTENANCE = "KSK-050"
+    RELAY = "KSK-050"
+    RELAY_REFUSES = "KSK-051"
+    SELF_CALL = "KSK-052"
+    OTHER_PAGE = "KSK-053"
+    MAINTENANCE = "KSK-060"
 
 
 _BROKEN: Final = frozenset(
@@ -85,6 +89,7 @@ _BROKEN: Final = frozenset(
         Trouble.NO_DESCRIPTORS,
         Trouble.STUCK,
         Trouble.IDENTITY,
+        Trouble.SELF_CALL,
     }
 )
 _SPEECH: Final = (DeviceKind.MICROPHONE, DeviceKind.SPEAKER)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from kioskd.call.control import DeviceReport
 from kioskd.errors import DocumentFault, PeerFault, Reason
-from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 from kioskd.runtime.others import FORGETFUL
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
 
@@ -99,7 +99,7 @@ class EndView(_Model):
 
 class View(_Model):
     """All that the page shows. `waited_s` and `call_s` are at the time of sending; `testing` is
-    the device that a technician tries, from afar perhaps.
+    what a technician tries, from afar perhaps.
 
     `organisation` vouches for the agent; null where nobody is verified. `refused`: why an
     agent who wanted this call did not get it. `maintenance`: nothing can be chosen.
@@ -123,7 +123,7 @@ class View(_Model):
     microphone_on: bool = False
     camera_on: bool = False
     volume: float = 0.7
-    testing: DeviceKind | None = None
+    testing: Trial | None = None
     maintenance: bool = False
     devices: list[DeviceReport] = []
     scan: ScanView | None = None

@@ -49,9 +49,9 @@ class NetworkScanner:
 
     `errors` are the HTTP errors that it answers, by the last part of what is asked; "" is all.
     `drops` cuts the connection in the middle of the next page, which comes after `page_s`
-    seconds. `hang` leaves whatever is
-    asked without an answer until `go_on`; `switch_off` and `switch_on` keep the port.
-    `paper` lies in its corner; `scanned` is the last page as it was sent.
+    seconds. `hang` leaves whatever is asked without an answer until `go_on`; `switch_off` and
+    `switch_on` keep the port. `paper` lies in its corner, or on all of it where it is larger;
+    `scanned` is the last page as it was sent.
     `opened` counts the openings. `config_dir` is made ready as SANE_CONFIG_DIR.
     """
 
@@ -184,7 +184,8 @@ class NetworkScanner:
         self._fed += 1
         picture, page = io.BytesIO(), Image.new("RGB", self._size, "white")
         if self.paper is not None:
-            page.paste(self.paper)
+            larger = any(a > b for a, b in zip(self.paper.size, self._size, strict=True))
+            page.paste(self.paper.resize(self._size) if larger else self.paper)
         page.save(picture, "JPEG")
         self.scanned = picture.getvalue()
         await asyncio.sleep(self.page_s)

@@ -155,6 +155,13 @@ class PrivatePipewire:
             "source_dont_move=true sink_dont_move=true",
         )
 
+    async def remove_echo(self) -> None:
+        """Let it no longer: the loudspeaker plays, and nothing comes out of it."""
+        async with self._client() as pulse:
+            for module in await pulse.module_list():
+                if module.name == "module-loopback":
+                    await pulse.module_unload(module.index)
+
     async def _start(self) -> None:
         for name in ("home", "config", "state"):
             (self._folder / name).mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -115,11 +116,16 @@ class Resident:
             with contextlib.suppress(aiohttp.ClientError, OSError):
                 async with self._session.ws_connect(self._url) as self._socket:
                     async for message in self._socket:
-                        if message.type is aiohttp.WSMsgType.TEXT:
+                        # What a panel's button does to the page is told as well.
+                        if message.type is aiohttp.WSMsgType.TEXT and _is_view(message.data):
                             self.view = View.model_validate_json(message.data)
                             self.changed.set()
             self.view, self._socket = None, None
             await asyncio.sleep(RECONNECT_S)
+
+
+def _is_view(text: str) -> bool:
+    return bool(json.loads(text).get("type") == "view")
 
 
 class Agent:

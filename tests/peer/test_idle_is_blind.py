@@ -23,8 +23,10 @@ import pytest_asyncio
 from kioskd.audit.events import AuditEvent, SensorClosed, SensorOpened, TestBegun
 from kioskd.audit.verify import files_of, lines_of, verify
 from kioskd.control import client
+from kioskd.control.trial import Options, Outcome
 from kioskd.hal.device import DeviceKind
 from kioskd.hal.panel import Lamp, LampPattern
+from kioskd.hal.trial import Trial
 from kioskd.runtime.sound_server import connection
 from kioskd.signalling import topics
 from kioskd.signalling.messages import AgentStatus, Answer, Bye, Claim, KioskStatus, Waiting
@@ -61,7 +63,7 @@ class Seen:
     lenses: int
     recorders: int
     lamp: bool
-    testing: DeviceKind | None
+    testing: Trial | None
 
 
 def family(rig: rigs.Rig) -> list[psutil.Process]:
@@ -214,7 +216,7 @@ async def test_no_control_command_but_a_test_opens_them(rig: rigs.Rig) -> None:
         for path in ("/status", "/", "/open/camera", *(f"/readmit/{one}" for one in devices)):
             await ask(rig, method, path)
         if method != "POST":
-            for one in devices:
+            for one in (*devices, *Trial):
                 assert await ask(rig, method, f"/test/{one}") in (404, 405)
         assert await asyncio.to_thread(lenses, rig) == 0
     assert await look(rig) == BLIND
@@ -231,7 +233,7 @@ async def test_a_technicians_test_is_on_the_screen_and_lights_the_lamp(
     shown = lit = False
     while not test.done():
         seen = await look(rig)
-        shown = shown or seen.testing is kind
+        shown = shown or seen.testing == Trial(kind.value)
         lit = lit or seen.lamp
         await asyncio.sleep(0.01)
     assert await test == 200
@@ -242,15 +244,16 @@ async def test_a_technicians_test_is_on_the_screen_and_lights_the_lamp(
     log = audited(rig)
     opened = [one for one in log if isinstance(one, SensorOpened)][-1]
     assert (opened.device, opened.visit) == (kind, "")
-    assert any(isinstance(one, TestBegun) and one.device is kind for one in log)
+    assert any(isinstance(one, TestBegun) and one.device == kind.value for one in log)
 
 
-async def test_the_picture_of_a_test_is_in_ram_and_gone_with_the_next_visit(rig: rigs.Rig) -> None:
-    result = await asyncio.to_thread(client.run_test, rig.folder / "control.sock", CAMERA)
-    assert result.file is not None
-    assert [str(one) for one in rig.spooled()] == [result.file]
-    await rig.wait_in_line()
-    await rig.idle()
+async def test_the_picture_of_a_test_goes_to_whoever_asked_and_stays_nowhere(
+    rig: rigs.Rig,
+) -> None:
+    socket = rig.folder / "control.sock"
+    outcome = await client.run_test(socket, Trial.CAMERA, Options(), lambda _: None)
+    assert isinstance(outcome, Outcome)
+    assert [one.name for one in outcome.exhibits] == ["camera.png"]
     assert rig.spooled() == []
 
 

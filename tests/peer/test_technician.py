@@ -48,12 +48,12 @@ async def test_maintenance_outlives_the_daemon_and_is_no_fault(config: Path) -> 
         await service.until_ready(1)
         assert (await status(config)).maintenance.stage is MaintenanceStage.ON
         assert "MAINTENANCE" in await kioskctl("status", *at(config))
-        assert (await findings(config))["KSK-050"] == "note"
+        assert (await findings(config))["KSK-060"] == "note"
         assert "calls can be placed" in await kioskctl("maintenance", "off", *at(config))
-        assert "KSK-050" not in await findings(config)
+        assert "KSK-060" not in await findings(config)
         await kioskctl("maintenance", "on", *at(config))
         assert await service.stop() == 0
-    assert (await findings(config))["KSK-050"] == "note"  # with the daemon dead too
+    assert (await findings(config))["KSK-060"] == "note"  # with the daemon dead too
     log = await kioskctl("audit", "show", str(config.parent / "state" / "audit"))
     told = re.findall(r"maintenance-\w+", log)
     assert told == [f"maintenance-{one}" for one in ("begun", "begun", "ended", "begun")]
@@ -215,7 +215,7 @@ async def test_the_log_of_a_living_daemon_is_found_and_followed(config: Path) ->
         chosen = await kioskctl("logs", "--json", "--level", "warning", *at(config))
         told = [json.loads(line) for line in chosen.splitlines()]
         assert {one["level"] for one in told} <= {"warning", "error"}
-        assert {one.get("finding") for one in told} >= {"KSK-050", "KSK-003"}
+        assert {one.get("finding") for one in told} >= {"KSK-060", "KSK-003"}
         assert await service.stop() == 0
     dead = await kioskctl("logs", "--file", str(service.log), "-n", "1", "--json")
     assert "kioskd.stopping" in dead or "broker" in dead

@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -16,11 +16,13 @@ import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
 
 from kioskd.control import client
-from kioskd.control.api import Outcome, Status, TestResult
+from kioskd.control.api import Done, Readmission, Status
 from kioskd.control.peers import Peer, may_control, peer_of
 from kioskd.control.server import ControlServer
+from kioskd.control.trial import Options, Outcome, Progress, Result
 from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 from kioskd.screen import entry
 from kioskd.screen import server as subject
 from kioskd.screen.messages import Action
@@ -152,12 +154,17 @@ def status() -> Status:
     raise AssertionError("a stranger got through")
 
 
-async def result(device: DeviceKind) -> TestResult:
-    return TestResult(device=device, passed=True, message="done")
+async def result(device: DeviceKind) -> Readmission:
+    return Readmission(device=device, passed=True, message="done")
 
 
-async def outcome(*_: object, **__: object) -> Outcome:
-    return Outcome(done=True, message="done")
+async def attempt(trial: Trial, _: Options, tell: Callable[[Progress], None]) -> Outcome:
+    tell(Progress(done=0.5))
+    return Outcome(trial=trial, result=Result.PASSED, score=100, parts=[], took_s=1)
+
+
+async def done(*_: object, **__: object) -> Done:
+    return Done(done=True, message="done")
 
 
 ASK = """
@@ -195,7 +202,7 @@ def open_folder(tmp_path: Path) -> Path:
 async def control(open_folder: Path) -> AsyncIterator[Path]:
     path = open_folder / "control.sock"
     async with ControlServer(
-        path, status=status, test=result, readmit=result, restart=outcome, maintenance=outcome
+        path, status=status, test=attempt, readmit=result, restart=done, maintenance=done
     ):
         yield path
 
@@ -225,15 +232,63 @@ async def test_kioskctl_says_who_may(tmp_path: Path) -> None:
     server = ControlServer(
         path,
         status=status,
-        test=result,
+        test=attempt,
         readmit=result,
-        restart=outcome,
-        maintenance=outcome,
+        restart=done,
+        maintenance=done,
         allowed=lambda _: False,
     )
     async with server:
         with pytest.raises(ControlError, match="members of kioskd's group"):
             await client.ask_status(path)
+
+
+async def test_a_test_tells_its_progress_and_its_outcome(control: Path) -> None:
+    told: list[Progress] = []
+    outcome = await client.run_test(control, Trial.CALL, Options(), told.append)
+    assert told == [Progress(done=0.5)]
+    assert isinstance(outcome, Outcome)
+    assert outcome.trial is Trial.CALL
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/test/toaster", "{}", 404),
+        ("/test/camera", '{"expect": "../etc"}', 400),
+        ("/test/camera", "rubbish", 400),
+        ("/test/panel", '{"buttons_s": 1e9}', 400),
+        ("/test/camera", "", 200),
+    ],
+)
+async def test_what_is_no_test_is_refused(control: Path, path: str, body: str, status: int) -> None:
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(control))) as session,
+        session.post(f"http://kioskd{path}", data=body) as answer,
+    ):
+        assert answer.status == status
+
+
+async def test_a_test_ends_when_nobody_waits_for_it(open_folder: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(_: Trial, __: Options, tell: Callable[[Progress], None]) -> Outcome:
+        tell(Progress(done=0.1))
+        begun.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            ended.set()
+
+    path = open_folder / "control.sock"
+    async with ControlServer(
+        path, status=status, test=endless, readmit=result, restart=done, maintenance=done
+    ):
+        work = asyncio.create_task(client.run_test(path, Trial.CAMERA, Options(), lambda _: None))
+        await begun.wait()
+        work.cancel()
+        async with asyncio.timeout(20):
+            await ended.wait()
 
 
 def test_who_is_at_the_other_end() -> None:

@@ -133,7 +133,7 @@ def test_the_doctor_tells_of_it_and_finds_the_kiosk_well() -> None:
     assert found.severity is Severity.NOTE
     told = report([found], [], took_s=0, kiosk="one", language=Language.ENGLISH)
     assert told.verdict is Verdict.HEALTHY
-    assert told.findings[0].id == "KSK-050"
+    assert told.findings[0].id == "KSK-060"
     assert told.findings[0].detail == "2027-01-15 08:00 UTC"
 
 

@@ -11,9 +11,11 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from kioskd.control.trial import Look, Result, Untried, Why
 from kioskd.diagnostics.findings import Trouble, device_of
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind
+from kioskd.hal.trial import Trial
 
 _ENVIRONMENT: Final = ("LC_ALL", "LC_MESSAGES", "LANG")  # in this order: locale(7)
 
@@ -69,11 +71,75 @@ class _Why(_Table):
     means: str | None = None
 
 
+class Tests(_Table):
+    """What stands in the report of a test."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+    __test__ = False  # not a class of tests, whatever its name says to pytest
+
+    title: str
+    passed: str
+    degraded: str
+    failed: str
+    not_tried: str
+    overall: str
+    kiosk: str
+    town: str
+    date: str
+    version: str
+    duration: str
+    action: str
+    seen: str
+    points: str
+    photo: str
+    scan: str
+    levels: str
+    echo: str
+    files: str
+    report: str
+    by_daemon: str
+    by_hand: str
+    resident_there: str
+    resident_came: str
+    test_runs: str
+    stopped: str
+    lay_page: str
+    press_buttons: str
+    all_well: str
+    signature: str
+
+    def of(self, result: Result) -> str:
+        """Return the word for a result."""
+        return {
+            Result.PASSED: self.passed,
+            Result.DEGRADED: self.degraded,
+            Result.FAILED: self.failed,
+            Result.NOT_TRIED: self.not_tried,
+        }[result]
+
+    def no_outcome(self, why: Why) -> str:
+        """Return why nothing was tried."""
+        return {
+            Why.RESIDENT_THERE: self.resident_there,
+            Why.RESIDENT_CAME: self.resident_came,
+            Why.TEST_RUNS: self.test_runs,
+        }[why]
+
+
+class _Look(_Table):
+    name: str
+    text: str
+
+
 class Words(_Table):
     """All the words of a language."""
 
     ui: Headings
     fixes: dict[str, str]
+    tests: Tests
+    trials: dict[Trial, str]
+    untried: dict[Untried, str]
+    looks: dict[Look, _Look]
     system: dict[str, Says]
     devices: dict[DeviceKind, _Device]
     reasons: dict[Reason, _Why]

@@ -1,0 +1,1 @@
+"""What `kioskctl test` does with each part of the kiosk."""
