@@ -80,6 +80,7 @@ class Talk:
             on_remote_video=on_remote_video,
             on_remote_audio=self._play,
             on_state=self._state,
+            speaker_backlog=self._backlog,
         )
 
     def set_media(self, media: Media) -> None:
@@ -165,6 +166,9 @@ class Talk:
                 self._post(ev.End(EndReason.HANG_UP))
             case _:
                 self._on_control(message)
+
+    def _backlog(self) -> float | None:
+        return self._devices.speaker.device.backlog()
 
     async def _play(self, pcm: bytes) -> None:
         self._on_remote_sound(pcm)

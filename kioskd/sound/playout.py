@@ -83,6 +83,11 @@ class Playout:
         """Where the packets wait, with what is known of their arrival."""
         return self._store
 
+    @property
+    def playing(self) -> bool:
+        """Whether there has been sound to play."""
+        return self._store.played_to is not None
+
     def put(self, source: int, timestamp: int, blocks: Sequence[Block], at: float) -> None:
         """Take a packet of RTP: its SSRC, its timestamp and its blocks of Opus, its own last."""
         self._store.put(source, timestamp, blocks, at)
@@ -179,9 +184,13 @@ class Playout:
 
     def _bridge(self, following: Waiting, gap: int) -> opus.Samples:
         if gap <= following.samples and opus.has_recovery(following.payload):
-            self.played.recovered_fec += gap
             self._store.played_to = self._next + gap
-            return self._rise(self._decoder.recover(following.payload, gap))
+            try:
+                sound = self._decoder.recover(following.payload, gap)
+            except ValueError:
+                return self._guess(gap)
+            self.played.recovered_fec += gap
+            return self._rise(sound)
         step = min(gap, CHUNK_SAMPLES)
         if gap > following.samples:
             step = min(step, gap - following.samples)

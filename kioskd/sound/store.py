@@ -112,7 +112,7 @@ class PacketStore:
             return
         if not known:
             self._note(start, at)
-        if recovery and not redundant and start - samples not in self._known:
+        if recovery and start - samples not in self._known:
             self._note(start - samples, at)  # can be played from now on too
         if self.played_to is not None and start < self.played_to:
             self.arrivals.late += not known and not redundant
