@@ -9,12 +9,13 @@ import numpy as np
 
 WINDOW_S: Final = 5.0
 """What is remembered of the line: a burst is forgotten, and a drifting clock followed, in it."""
-QUANTILE: Final = 0.99
+QUANTILE: Final = 0.995
 OUTAGE_S: Final = 0.25
 """Sound later than this had no part in what is usual: no delay worth having covers a burst."""
-MARGIN_S: Final = 0.02
-"""The tick of the clock that plays."""
-LEAST_S: Final = 0.04
+MARGIN_S: Final = 0.01
+"""How unsteadily the clock may tick that plays."""
+LEAST_S: Final = 0.025
+"""A packet that repeats the one before comes 20 ms later: the first loss is covered too."""
 MOST_S: Final = 0.22
 """Of a conversation, 400 ms from mouth to ear are the limit (ITU-T G.114), the line's included."""
 START_S: Final = 0.06
@@ -36,7 +37,7 @@ class DelayEstimator:
         self.base: float | None = None
         """The least transit, `at - sent`, in the window; None before the first packet."""
         self.target_s = START_S
-        """How much later than the fastest packet sound is best played."""
+        """How much later than the fastest a packet may come: then it must be decoded."""
         self._transits: deque[tuple[float, float, bool]] = deque(maxlen=_MOST_SAMPLES)
         self._last = float("-inf")
         self._due = float("-inf")

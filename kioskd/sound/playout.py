@@ -24,8 +24,9 @@ SPEED: Final = 0.25
 """How much faster or slower speech goes at most: it stays easy to follow."""
 MOST_SURPLUS_S: Final = 0.8
 """More than that is cut off: played off at SPEED it would last over 3 s."""
-SETTLED_S: Final = 0.01
-"""So far from its target the delay is left as it is."""
+TICK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE
+SETTLED_S: Final = 0.005
+"""More than a tick and that must be left over before a packet is taken earlier."""
 _RECENT: Final = 15
 """Ticks, 0.3 s: what is surplus must have been so for that long."""
 _PATIENT_S: Final = 0.05
@@ -74,8 +75,9 @@ class Playout:
         self._silent = False
         self._guessed = 0
         self._resting = 0
+        self._left = 0
         self._credit = 0.0
-        self._delays: deque[float] = deque(maxlen=_RECENT)
+        self._reaches: deque[float] = deque(maxlen=_RECENT)
         self._levels: deque[float] = deque(maxlen=_RECENT)
 
     @property
@@ -112,7 +114,7 @@ class Playout:
         self._decoder = opus.Decoder()
         self._sound = np.zeros(0, np.int16)
         self._idle, self._guessed, self._silent = 0, 0, False
-        self._delays.clear()
+        self._reaches.clear()
         self._levels.clear()
 
     def _started(self, now: float) -> bool:
@@ -133,21 +135,23 @@ class Playout:
 
     def _look(self, now: float) -> None:
         """Measure where the playing is."""
-        head = self._next + self._idle - len(self._sound)
+        coming = self._next + self._idle
         base = self._store.estimator.base
         assert base is not None
-        self.delay_s = now - head / SAMPLE_RATE - base
-        self._delays.append(self.delay_s)
+        reach = now - coming / SAMPLE_RATE - base
+        self.delay_s = reach + len(self._sound) / SAMPLE_RATE
+        # The next packet is decoded at the first tick that what is here does not fill.
+        whole, self._left = divmod(len(self._sound), CHUNK_SAMPLES)
+        self._reaches.append(reach + whole * TICK_S)
+        head = self._next - len(self._sound)
         self._levels.append(max(0, self._store.end - head) / SAMPLE_RATE)
 
     def _surplus(self) -> float:
         """Seconds that could be done without: of delay, and of sound that is there."""
-        target = self._store.estimator.target_s
-        return min(min(self._delays) - target, min(self._levels) - 2 * CHUNK_SAMPLES / SAMPLE_RATE)
-
-    def _moved(self, samples: int) -> None:
-        for recent in (self._delays, self._levels):
-            recent.extend([one - samples / SAMPLE_RATE for one in list(recent)])
+        return min(
+            min(self._reaches) - self._store.estimator.target_s,
+            min(self._levels) - 2 * CHUNK_SAMPLES / SAMPLE_RATE,
+        )
 
     def _skip(self) -> None:
         """Cut off what is left of a long burst beyond what can be played off soon."""
@@ -158,9 +162,8 @@ class Playout:
         self._store.played_to = before + over
         first = self._store.earliest()
         self._store.played_to = before + over if first is None else first.start
-        left_out = self._next - before
-        self.played.discarded += left_out
-        self._moved(left_out)
+        self.played.discarded += self._next - before
+        self._reaches.append(min(self._reaches) - (self._next - before) / SAMPLE_RATE)
         # The decoder goes on from a guess to what follows without a click.
         guess = self._decoder.conceal(CHUNK_SAMPLES // 2)
         self._sound = np.concatenate((self._sound, guess))
@@ -234,39 +237,41 @@ class Playout:
         return sound
 
     def _stretch(self) -> None:
-        """Take out or put in one period, where that is wanted and hardly heard."""
+        """Take out or put in one period, where that is wanted and hardly heard.
+
+        Packets are taken at ticks: less than a tick taken out of what is left over between
+        them lessens the delay, and no packet is needed earlier for it.
+        """
         self._credit = min(float(stretch.LONGEST), self._credit + SPEED * CHUNK_SAMPLES)
         self._resting = max(0, self._resting - 1)
-        if len(self._delays) < _RECENT or self._resting:
+        if len(self._reaches) < _RECENT or self._resting:
             return
         surplus = self._surplus()
-        missing = self._store.estimator.target_s - max(self._delays)
-        if max(surplus - stretch.SHORTEST / SAMPLE_RATE, missing) < SETTLED_S:
+        missing = self._store.estimator.target_s - max(self._reaches)
+        room = self._left if surplus < TICK_S + SETTLED_S else stretch.LONGEST
+        if missing <= 0 and (surplus <= 0 or room < stretch.SHORTEST):
             return
         while len(self._sound) < _STRETCHED:
             first = self._store.earliest()
             if first is None or first.start != self._next:
                 return
             self._sound = np.concatenate((self._sound, self._play(first)))
-        period = stretch.find_period(self._sound)
-        if surplus > 0:
-            # The more there is to get rid of, the less choosy.
-            alike = max(0.3, 0.85 - 2 * surplus)
-            fits = surplus >= SETTLED_S + period.samples / SAMPLE_RATE
-        else:
-            alike, fits = 0.6, True
-        if not fits or period.likeness < alike:
-            self._resting = 0 if surplus > _PATIENT_S else 10
-        elif period.quiet or period.samples <= self._credit:
-            self._change(period.samples, shorter=surplus > 0)
+        self._stretch_by(stretch.find_period(self._sound), missing, surplus, room)
 
-    def _change(self, period: int, *, shorter: bool) -> None:
-        if shorter:
-            self._sound = stretch.shorten(self._sound, period)
-            self.played.accelerated += period
-            self._moved(period)
+    def _stretch_by(
+        self, period: stretch.Period, missing: float, surplus: float, room: int
+    ) -> None:
+        # The more there is to get rid of, the less choosy.
+        alike = 0.6 if missing > 0 else max(0.3, 0.85 - 2 * surplus)
+        if period.likeness < alike or (missing <= 0 and period.samples > room):
+            self._resting = 0 if surplus > _PATIENT_S else 10
+            return
+        if period.samples > self._credit and not period.quiet:
+            return
+        if missing > 0:
+            self._sound = stretch.lengthen(self._sound, period.samples)
+            self.played.expanded += period.samples
         else:
-            self._sound = stretch.lengthen(self._sound, period)
-            self.played.expanded += period
-            self._moved(-period)
-        self._credit = max(0.0, self._credit - period)
+            self._sound = stretch.shorten(self._sound, period.samples)
+            self.played.accelerated += period.samples
+        self._credit = max(0.0, self._credit - period.samples)
