@@ -58,11 +58,13 @@ _SET_SIGNAL: Final = 4024
 _VOICE: Final = 3001
 
 
+_FFI: Final[Any] = FFI()
+_FFI.cdef(_DECLARATIONS)  # takes 20 ms: not in a call
+
+
 @cache
 def _library() -> tuple[Any, Any]:
-    ffi = FFI()
-    ffi.cdef(_DECLARATIONS)
-    return ffi, ffi.dlopen(LIBRARY)
+    return _FFI, _FFI.dlopen(LIBRARY)
 
 
 def duration(payload: bytes) -> int:
