@@ -11,6 +11,9 @@ MAX_OFFSET: Final = (1 << 14) - 1
 MAX_BLOCK: Final = (1 << 10) - 1
 """Bytes of the largest redundant block."""
 
+MOST_BLOCKS: Final = 16
+"""Redundant ones in a packet: more than 0.3 s of them serve nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -29,6 +32,8 @@ def unpack(data: bytes) -> list[Block]:
     headers: list[tuple[int, int, int]] = []
     at = 0
     while at < len(data) and data[at] & 0x80:
+        if len(headers) == MOST_BLOCKS:
+            raise ValueError("too many blocks")
         if at + 4 > len(data):
             raise ValueError("a header is cut off")
         word = int.from_bytes(data[at + 1 : at + 4], "big")

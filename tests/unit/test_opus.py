@@ -147,6 +147,8 @@ def test_what_does_not_fit_is_left_out() -> None:
     assert red.unpack(red.pack([too_large, too_old, own])) == [own]
     with pytest.raises(ValueError, match="own"):
         red.pack([])
+    with pytest.raises(ValueError, match="many"):
+        red.unpack(red.pack([Block(96, 960, b"x")] * (red.MOST_BLOCKS + 1) + [own]))
 
 
 @given(st.binary(max_size=60))
