@@ -173,10 +173,15 @@ def read_print(path: Path) -> str:
 async def everything_is_wiped(demo: stage.Demo) -> None:
     spool = demo.folder / "spool"
     await stage.wait_for(lambda: not any(spool.iterdir()), 10, "the spool is not wiped")
-    status = await asyncio.to_thread(client.status, demo.folder / "control.sock")
-    for device in status.devices:
-        if device.kind in ("camera", "microphone"):
-            assert device.state is not DeviceState.BUSY, f"{device.kind} is still open"
+
+    def closed() -> bool:
+        return not any(
+            device.kind in ("camera", "microphone") and device.state is DeviceState.BUSY
+            for device in client.status(demo.folder / "control.sock").devices
+        )
+
+    # The screen tells of the end while they close.
+    await stage.wait_for(closed, 5, "the camera or the microphone is still open")
     for document in (demo.folder / "cups").rglob("d[0-9]*-[0-9]*"):
         raise AssertionError(f"CUPS kept {document.name}")
 
