@@ -82,11 +82,12 @@ canary: ## Marked visits in every state, and what is left of them in files, logs
 fuzz: ## Mutated documents and messages against what reads them (SECONDS= SEED=)
 	@SECONDS='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
 
-bench: ## Measure a visit, what a worker process and proofs cost, and the loop's lag while devices are frozen
+bench: ## Measure a visit, what a worker process and proofs cost, the loop's lag while devices are frozen, the voice on bad lines
 	$(BIN)/python -m bench.visit
 	$(BIN)/python -m bench.worker
 	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.lag
+	$(BIN)/python -m bench.sound
 
 man: ## Man pages and shell completion from the commands' help: build/man, build/completion
 	@$(BIN)/python -m scripts.manuals build

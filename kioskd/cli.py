@@ -140,7 +140,7 @@ def call(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
         _print_json(answer.model_dump_json())
         return
     for name, value in answer.model_dump(mode="json").items():
-        print(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
+        print(f"{name.replace('_', ' '):19} {'-' if value is None else value}")
 
 
 @app.command()

@@ -104,6 +104,11 @@ class FakeSpeaker(Simulated, Speaker):
             self._waiting.popleft()
             self.dropped += 1
 
+    def backlog(self) -> float | None:
+        """Return the seconds of sound that wait."""
+        self._advance()
+        return len(self._waiting) * CHUNK_S if self._open else None
+
     async def set_volume(self, volume: float) -> None:
         """Set the loudness, 0.0 to 1.0."""
         if not 0.0 <= volume <= 1.0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import struct
+import termios
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +16,7 @@ from drivers.microphone.pulse import Player, server
 from drivers.microphone.watch import watch
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.device import DeviceHealth, DeviceState
-from kioskd.hal.microphone import CHUNK_BYTES, Route
+from kioskd.hal.microphone import CHUNK_BYTES, SAMPLE_RATE, Route
 from kioskd.hal.speaker import Speaker
 from kioskd.runtime.queues import DropOldest
 
@@ -88,6 +90,15 @@ class _Playback:
         for task in self._tasks:
             task.cancel()  # why the program ended is no longer asked of a server that may hang
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def waiting(self) -> int | None:
+        """Count the bytes that wait in the queue and in the pipe; None when there is none."""
+        if self._transport is None or self._transport.is_closing():
+            return None
+        pipe = self._transport.get_extra_info("pipe")
+        piped = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+        unwritten = self._transport.get_write_buffer_size()
+        return int(piped) + unwritten + len(self.queue) * CHUNK_BYTES
 
     def fail(self, error: DeviceError) -> None:
         """Make every later use raise `error`; the first error stays."""
@@ -184,6 +195,11 @@ class PipewireSpeaker(Speaker):
         if self._playback.error is not None:
             raise self._playback.error
         self._playback.queue.put(pcm)
+
+    def backlog(self) -> float | None:
+        """Return the seconds of sound that the sound server has not taken yet."""
+        waiting = None if self._playback is None else self._playback.waiting()
+        return None if waiting is None else waiting / 2 / SAMPLE_RATE
 
     async def set_volume(self, volume: float) -> None:
         """Set the loudness of the sink itself, 0.0 to 1.0."""

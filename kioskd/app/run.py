@@ -201,6 +201,7 @@ class Daemon:
             pulse.beat()
             visit = self.kiosk.visit
             figures = await self.kiosk.calls.stats()
+            sound = figures.sound if figures else None
             self._stats = CallStatus(
                 scene=visit.scene,
                 service=visit.service or None,
@@ -210,6 +211,7 @@ class Daemon:
                 loss_received=figures.loss_received if figures else None,
                 sent_bps=figures.sent_bps if figures else None,
                 received_bps=figures.received_bps if figures else None,
+                **({} if sound is None else sound.summary()),
             )
             await asyncio.sleep(STATS_EVERY_S)
 

@@ -183,6 +183,7 @@ class Talk:
             on_remote_video=lambda *frame: self._picture(mine(), *frame),
             on_remote_audio=lambda pcm: self._play(mine(), pcm),
             on_state=lambda state: self._state(mine(), state),
+            speaker_backlog=self._backlog,
         )
         one = _Connection(self._count, leg, camera, voice)
         self._count += 1
@@ -337,6 +338,9 @@ class Talk:
                 self._post(ev.End(EndReason.HANG_UP))
             case _:
                 self._on_control(message)
+
+    def _backlog(self) -> float | None:
+        return self._devices.speaker.device.backlog()
 
     def _document(self, one: _Connection, label: str, frame: str | bytes) -> None:
         if one is self._used:

@@ -11,6 +11,8 @@ from kioskd.errors import CallError
 
 START_KBIT_S: Final = 600
 """Where Chromium begins to send; from its own start it takes many seconds to get there."""
+RED_TYPE: Final = 63
+"""The payload type of RED, the one that Chromium uses."""
 SDP_LIMIT: Final = 64 * 1024
 KINDS: Final = ["audio", "video", "application"]
 
@@ -26,6 +28,33 @@ def with_start_bitrate(sdp: str) -> str:
         sdp,
         count=1,
         flags=re.MULTILINE,
+    )
+
+
+def with_speech(sdp: str) -> str:
+    """Return our offer with what Chromium reads of sound: in-band FEC (RFC 7587), and RED first.
+
+    The far end that puts RED first sends it; one that does not know it leaves it out.
+    """
+    audio = re.search(r"^m=audio \d+ \S+ (\d+)", sdp, re.MULTILINE)
+    if audio is None:
+        return sdp
+    opus = audio[1]
+    lines = (
+        rf"\1\2a=fmtp:{opus} minptime=10;useinbandfec=1\2"
+        rf"a=rtpmap:{RED_TYPE} red/48000/2\2a=fmtp:{RED_TYPE} {opus}/{opus}\2"
+    )
+    sdp = re.sub(r"^(m=audio \d+ \S+)", rf"\1 {RED_TYPE}", sdp, count=1, flags=re.MULTILINE)
+    return re.sub(
+        rf"^(a=rtpmap:{opus} opus/48000/2)(\r?\n)", lines, sdp, count=1, flags=re.MULTILINE
+    )
+
+
+def takes_red(sdp: str) -> bool:
+    """Tell whether an answer that was checked takes RED as we offer it."""
+    audio = SessionDescription.parse(sdp).media[0]
+    return any(
+        codec.payloadType == RED_TYPE and codec.name.lower() == "red" for codec in audio.rtp.codecs
     )
 
 

@@ -25,9 +25,9 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import seams
-from kioskd.call.description import check_answer, with_start_bitrate
+from kioskd.call.description import check_answer, takes_red, with_speech, with_start_bitrate
 from kioskd.call.ice import IceServer
-from kioskd.call.media import play_remote_audio
+from kioskd.call.sound import LegSound
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
 
@@ -72,7 +72,9 @@ class Leg:
     gets text; `on_document` the channel's label and a text or binary frame;
     `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
     whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
-    change of state. An error in a callback is logged and harms nothing.
+    change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
+    None if it cannot: its clock is then not followed. An error in a callback is logged and
+    harms nothing.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Leg:
         on_remote_video: Callable[[bytes, int, bool], None],
         on_remote_audio: Callable[[bytes], Awaitable[None]],
         on_state: Callable[[LegState], None],
+        speaker_backlog: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._ice_servers = tuple(ice_servers)
         self._audio = audio
@@ -95,6 +98,7 @@ class Leg:
         self._on_remote_video = on_remote_video
         self._on_remote_audio = on_remote_audio
         self._on_state = on_state
+        self._speaker_backlog = speaker_backlog
         self._state = LegState.CONNECTING
         self._pc: RTCPeerConnection | None = None
         self._keyframes: seams.KeyframeRequester | None = None
@@ -103,6 +107,7 @@ class Leg:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing: asyncio.Task[None] | None = None
         self._meter = Meter()
+        self._sound: LegSound | None = None
 
     @property
     def state(self) -> LegState:
@@ -163,7 +168,8 @@ class Leg:
     async def stats(self) -> LegStats:
         """Measure the leg; the rates are averages since the call before."""
         report = {} if self._pc is None else await self._pc.getStats()
-        return self._meter.measure(report, asyncio.get_running_loop().time())
+        sound = None if self._sound is None else self._sound.stats()
+        return self._meter.measure(report, sound, asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """End the leg and free all it holds, within 2 s; may be called in any state, again."""
@@ -182,7 +188,7 @@ class Leg:
         sdp = self._pc.localDescription.sdp
         if "a=candidate:" not in sdp:
             raise CallError("no candidate: the machine has no address")
-        return with_start_bitrate(sdp)
+        return with_speech(with_start_bitrate(sdp))
 
     def _connection(self) -> RTCPeerConnection:
         seams.use_steady_clock()
@@ -198,8 +204,9 @@ class Leg:
         )
         pc.on("connectionstatechange", self._connection_changed)
         pc.on("track", self._track_arrived)
-        seams.send_speech(pc.addTrack(self._audio))
+        pc.addTrack(self._audio)
         pc.addTrack(self._video)
+        self._sound = LegSound(pc.getTransceivers()[0])
         video = pc.getTransceivers()[1]
         capabilities = RTCRtpReceiver.getCapabilities("video")
         assert capabilities is not None
@@ -227,9 +234,11 @@ class Leg:
         channel.on("message", partial(self._message, label))
 
     async def _apply_answer(self, sdp: str) -> None:
-        if self._pc is None:
+        if self._pc is None or self._sound is None:
             raise CallError("an answer without an offer")
         check_answer(sdp)
+        if takes_red(sdp):
+            self._sound.use_red()
         try:
             async with asyncio.timeout(ACCEPT_S):
                 await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
@@ -287,11 +296,11 @@ class Leg:
             log.warning("leg.binary_control", size=len(data))
 
     def _track_arrived(self, track: MediaStreamTrack) -> None:
-        work = (
-            self._watch(track)
-            if track.kind == "video"
-            else play_remote_audio(track, self._on_remote_audio)
-        )
+        if track.kind == "video":
+            work = self._watch(track)
+        else:
+            assert self._sound is not None
+            work = self._sound.run(track, self._on_remote_audio, self._speaker_backlog)
         self._own(asyncio.create_task(work, name=f"leg remote {track.kind}"))
 
     async def _watch(self, track: MediaStreamTrack) -> None:

@@ -1,4 +1,4 @@
-"""The kiosk's own picture and sound as tracks of a leg, and the agent's sound out of it.
+"""The kiosk's own picture and sound as tracks of a leg.
 
 A track never ends because a device failed or was switched off: a calm grey picture or
 silence goes out instead, and the device's own comes back by itself.
@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import structlog
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from av import AudioFrame, AudioResampler, VideoFrame
+from av import AudioFrame, VideoFrame
 
 from kioskd.errors import DeviceError
 from kioskd.hal.camera import Frame
@@ -33,14 +33,12 @@ MICROPHONE_PATIENCE_S: Final = 0.2
 """How long the sound may pause before silence is sent: what a microphone may hold back."""
 GAP_SAMPLES: Final = SAMPLE_RATE // 10
 """A gap of the captured sound longer than 100 ms shows in the timestamps."""
-SPEAKER_PATIENCE_S: Final = 0.2
-SPEAKER_RETRY_S: Final = 1.0
 
 _GREY_LUMA: Final = 110
 _NO_COLOUR: Final = 128
 
 
-class _Outage:
+class Outage:
     """Logs a loss once when it starts and once when it ends."""
 
     def __init__(self, what: str) -> None:
@@ -77,7 +75,7 @@ class CameraTrack(MediaStreamTrack):
         self._origin: float | None = None
         self._pts = -1
         self._sent_at = float("-inf")
-        self._outage = _Outage("camera")
+        self._outage = Outage("camera")
 
     async def recv(self) -> VideoFrame:
         """Return the next picture; raise MediaStreamError once the track is stopped."""
@@ -135,7 +133,7 @@ class MicrophoneTrack(MediaStreamTrack):
         self._origin: float | None = None
         self._pts = -CHUNK_SAMPLES
         self._due = float("-inf")
-        self._outage = _Outage("microphone")
+        self._outage = Outage("microphone")
 
     async def recv(self) -> AudioFrame:
         """Return the next 20 ms; raise MediaStreamError once the track is stopped."""
@@ -162,37 +160,6 @@ class MicrophoneTrack(MediaStreamTrack):
         by_clock = round((at - self._origin) * SAMPLE_RATE)
         self._pts = by_clock if by_clock > following + GAP_SAMPLES else following
         return self._pts
-
-
-async def play_remote_audio(
-    track: MediaStreamTrack, speaker_play: Callable[[bytes], Awaitable[None]]
-) -> None:
-    """Hand the agent's sound on in chunks of 20 ms (CHUNK_BYTES) until the track ends.
-
-    The track is read on whatever the speaker does, else its queue would grow without
-    bound; a speaker that fails is tried again after SPEAKER_RETRY_S.
-    """
-    loop = asyncio.get_running_loop()
-    resampler = AudioResampler("s16", "mono", SAMPLE_RATE, CHUNK_SAMPLES)
-    outage = _Outage("speaker")
-    retry_at = float("-inf")
-    while True:
-        try:
-            frame = await track.recv()
-        except MediaStreamError:
-            return
-        assert isinstance(frame, AudioFrame)
-        for part in resampler.resample(frame):
-            if loop.time() < retry_at:
-                continue
-            try:
-                async with asyncio.timeout(SPEAKER_PATIENCE_S):
-                    await speaker_play(bytes(part.planes[0])[:CHUNK_BYTES])
-            except Exception as error:  # noqa: BLE001  # whatever it is, the track is read on
-                outage.note(error)
-                retry_at = loop.time() + SPEAKER_RETRY_S
-            else:
-                outage.note(None)
 
 
 def _picture(frame: Frame) -> VideoFrame:

@@ -1,4 +1,6 @@
-"""The one place that reaches into aiortc's inside. Written for aiortc 1.16, aioice 0.13.
+"""Where kioskd reaches into aiortc's inside. Written for aiortc 1.16, aioice 0.13.
+
+`sound_seams` has those of sound.
 
 What is used beyond the public interface, each but the clock on the objects of one leg and
 never on a module, so that nothing else in the process is changed:
@@ -6,10 +8,8 @@ never on a module, so that nothing else in the process is changed:
     RTCRtpReceiver.__decoder_queue     every complete received frame is put there
     RTCRtpReceiver._track._queue       what the remote track's recv() returns
     RTCRtpReceiver._send_rtcp_pli      sends a picture loss indication (RFC 4585, 6.3.1)
-    RTCRtpSender.__encoder             made at the first frame unless it is there already
     aiortc.clock.current_datetime      the time of arrivals, reports and statistics
     `time` in CLOCKED                  arrivals, round trips, the association's cookie
-    OpusEncoder.codec, .resampler      made in its constructor, used in encode()
     RTCDtlsTransport.__rx_packets      counts what comes, whatever it is
     RTCIceGatherer._connection         the aioice connection behind a gatherer
     aioice Connection.get_component_candidates   opens one socket for each address
@@ -39,25 +39,16 @@ from aiortc import (
     RTCIceGatherer,
     RTCPeerConnection,
     RTCRtpReceiver,
-    RTCRtpSender,
     rtcrtpreceiver,
     rtcrtpsender,
     rtcsctptransport,
 )
-from aiortc.codecs.opus import OpusEncoder
 from aiortc.jitterbuffer import JitterFrame
-from av import AudioResampler, CodecContext
-from av.audio.codeccontext import AudioCodecContext
-
-from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE
 
 DECODER_QUEUE: Final = "_RTCRtpReceiver__decoder_queue"
 RX_PACKETS: Final = "_RTCDtlsTransport__rx_packets"
-ENCODER: Final = "_RTCRtpSender__encoder"
 KEYFRAME_INTERVAL_S: Final = 1.0
 """Least time between two requests: a key frame weighs as much as a second of the rest."""
-SPEECH_BIT_RATE: Final = 32_000
-"""Bits per second, full-band mono speech (RFC 6716, section 2.1.1: 28 to 40 kbit/s)."""
 CLOCKED: Final = (rtcrtpreceiver, rtcrtpsender, rtcsctptransport, aioice.turn)
 """The modules that ask `time.time` how much time has passed, and nothing else of `time`."""
 CONSENT_S: Final = 30.0
@@ -65,8 +56,6 @@ CONSENT_EVERY_S: Final = 5.0
 """RFC 7675, section 5.1: when consent expires, and how often it is asked for, more or less."""
 CONSENT_TRIES: Final = 3
 """Their answers are waited for 0.5, 1 and 2 s (RFC 8489, section 6.2.1)."""
-EXPECTED_LOSS_PERCENT: Final = 10
-"""What Opus protects against with its in-band error correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +123,6 @@ class KeyframeRequester:
             self._waiting = False
 
 
-class SpeechEncoder(OpusEncoder):
-    """Opus for one voice: mono, 32 kbit/s, with error correction in the stream (FEC)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        codec = CodecContext.create("libopus", "w")
-        assert isinstance(codec, AudioCodecContext)
-        codec.bit_rate = SPEECH_BIT_RATE
-        codec.format = "s16"
-        codec.layout = "mono"
-        codec.sample_rate = SAMPLE_RATE
-        codec.time_base = self.codec.time_base
-        codec.options = {
-            "application": "voip",
-            "fec": "1",
-            "packet_loss": str(EXPECTED_LOSS_PERCENT),
-        }
-        self.codec = codec
-        self.resampler = AudioResampler("s16", "mono", SAMPLE_RATE, CHUNK_SAMPLES)
-
-
 def use_steady_clock() -> None:
     """Make aiortc's time go on steadily, from the wall clock's time at the first call of this.
 
@@ -187,12 +155,6 @@ def packets_received(connection: RTCPeerConnection) -> int:
     transport = connection.getTransceivers()[0].receiver.transport
     count: int = getattr(transport, RX_PACKETS)
     return count
-
-
-def send_speech(sender: RTCRtpSender) -> None:
-    """Make an audio sender encode with SpeechEncoder. To be called before the answer."""
-    getattr(sender, ENCODER)
-    setattr(sender, ENCODER, SpeechEncoder())
 
 
 def gather_loopback(gatherer: RTCIceGatherer) -> None:

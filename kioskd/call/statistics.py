@@ -6,6 +6,65 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kioskd.hal.microphone import SAMPLE_RATE
+from kioskd.sound.playout import Playout
+
+
+@dataclass(frozen=True, slots=True)
+class SoundStats:
+    """What became of the agent's voice since the leg began; seconds of sound, and packets.
+
+    `delay_s` is how much later than the fastest packet's sound is played now, `target_s`
+    what the line asks for.
+    """
+
+    played_s: float
+    concealed_s: float
+    comfort_s: float
+    recovered_fec_s: float
+    recovered_red_s: float
+    accelerated_s: float
+    expanded_s: float
+    discarded_s: float
+    delay_s: float
+    target_s: float
+    packets: int
+    late_packets: int
+    malformed_packets: int
+
+    @classmethod
+    def of(cls, playout: Playout) -> SoundStats:
+        """Read a jitter buffer's figures."""
+        played, arrivals = playout.played, playout.store.arrivals
+        return cls(
+            played_s=played.total / SAMPLE_RATE,
+            concealed_s=played.concealed / SAMPLE_RATE,
+            comfort_s=played.comfort / SAMPLE_RATE,
+            recovered_fec_s=played.recovered_fec / SAMPLE_RATE,
+            recovered_red_s=played.recovered_red / SAMPLE_RATE,
+            accelerated_s=played.accelerated / SAMPLE_RATE,
+            expanded_s=played.expanded / SAMPLE_RATE,
+            discarded_s=played.discarded / SAMPLE_RATE,
+            delay_s=playout.delay_s,
+            target_s=playout.store.estimator.target_s,
+            packets=arrivals.received,
+            late_packets=arrivals.late,
+            malformed_packets=arrivals.malformed,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a technician looks at, by its name in CallStatus."""
+        return {
+            "sound_s": round(self.played_s, 2),
+            "sound_concealed_s": round(self.concealed_s, 2),
+            "sound_recovered_s": round(self.recovered_fec_s + self.recovered_red_s, 2),
+            "sound_accelerated_s": round(self.accelerated_s, 2),
+            "sound_expanded_s": round(self.expanded_s, 2),
+            "sound_discarded_s": round(self.discarded_s, 2),
+            "sound_delay_s": round(self.delay_s, 3),
+            "sound_late_packets": self.late_packets,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LegStats:
@@ -15,6 +74,7 @@ class LegStats:
     the agent's last report (the worse of sound and picture), of the agent's since the
     measurement before; the rates are in bits per second since the measurement before,
     documents included. `bytes_received` is a total: a path that is dead no longer adds.
+    `sound` has the totals of the agent's voice.
     """
 
     round_trip_s: float | None
@@ -23,6 +83,7 @@ class LegStats:
     sent_bps: float | None
     received_bps: float | None
     bytes_received: int
+    sound: SoundStats | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +101,7 @@ class Meter:
     def __init__(self) -> None:
         self._before: _Totals | None = None
 
-    def measure(self, report: Mapping[str, Any], now: float) -> LegStats:
+    def measure(self, report: Mapping[str, Any], sound: SoundStats | None, now: float) -> LegStats:
         """Return what `report` says; `now` is in seconds of the monotonic clock."""
         remote = [s for s in report.values() if s.type == "remote-inbound-rtp"]
         trips = [s.roundTripTime for s in remote if s.roundTripTime is not None]
@@ -62,6 +123,7 @@ class Meter:
             sent_bps=_rate(before, totals, "sent"),
             received_bps=_rate(before, totals, "received"),
             bytes_received=totals.received,
+            sound=sound,
         )
 
 

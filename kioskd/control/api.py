@@ -34,7 +34,8 @@ class DeviceStatus(_Answer):
 class CallStatus(_Answer):
     """The call, without anything that tells who the resident is.
 
-    The figures are those of LegStats: seconds, bit/s, shares from 0 to 1.
+    The figures are those of LegStats: seconds, bit/s, shares from 0 to 1. Those of the agent's
+    voice are totals of the leg, but for its delay in the jitter buffer, which is that of now.
     """
 
     scene: Scene
@@ -45,6 +46,14 @@ class CallStatus(_Answer):
     loss_received: float | None = None
     sent_bps: float | None = None
     received_bps: float | None = None
+    sound_s: float | None = None
+    sound_concealed_s: float | None = None
+    sound_recovered_s: float | None = None
+    sound_accelerated_s: float | None = None
+    sound_expanded_s: float | None = None
+    sound_discarded_s: float | None = None
+    sound_delay_s: float | None = None
+    sound_late_packets: int | None = None
 
 
 class ServiceStatus(_Answer):

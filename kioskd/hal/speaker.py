@@ -23,6 +23,13 @@ class Speaker(Device):
         ValueError for another length.
         """
 
+    def backlog(self) -> float | None:
+        """Return the seconds of sound that wait and that the device has not taken yet.
+
+        None where that cannot be told: the player then goes by its own clock alone.
+        """
+        return None
+
     @abstractmethod
     async def set_volume(self, volume: float) -> None:
         """Set the loudness, 0.0 (silent) to 1.0 (as loud as the device goes).

@@ -154,6 +154,21 @@ async def test_wrong_length_and_closed(sound: PrivatePipewire) -> None:
         await speaker.close()
 
 
+async def test_what_waits_is_told(sound: PrivatePipewire) -> None:
+    for speaker in (PipewireSpeakerConfig().build(), FakeSpeakerConfig().build()):
+        assert speaker.backlog() is None
+        async with asyncio.timeout(10), speaker:
+            for _ in range(5):
+                await speaker.play(bytes(CHUNK_BYTES))
+            waits = speaker.backlog()
+            assert waits is not None
+            assert 0.03 < waits <= 0.1
+            while (waits := speaker.backlog()) is not None and waits > 0:  # noqa: ASYNC110 (nothing tells)
+                await asyncio.sleep(0.01)
+            assert waits == 0
+        assert speaker.backlog() is None
+
+
 async def test_fake_plays_in_real_time_and_drops() -> None:
     speaker = FakeSpeakerConfig().build()
     async with asyncio.timeout(5), speaker:

@@ -18,7 +18,10 @@ from kioskd.screen.messages import parse_action
 from kioskd.settings import KioskSettings
 from kioskd.signalling import messages as signals
 from kioskd.signalling.link import BrokerAddress
+from kioskd.sound import red
+from kioskd.sound.playout import Playout
 from kioskd.visit.words import EndReason
+from tests.speech import packets
 
 NEXT = b"\n--\n"
 """Between the frames of one input."""
@@ -96,6 +99,28 @@ class _Broker:
         self._line._receive(_text(topic), payload)
 
 
+def _hear(data: bytes) -> None:
+    """Play packets of RED: four bytes of timestamp, then the payload."""
+    playout = Playout()
+    for number, part in enumerate(data.split(NEXT)):
+        try:
+            blocks = red.unpack(part[4:])
+        except ValueError:  # what it documents
+            continue
+        playout.put(7, int.from_bytes(part[:4], "big"), blocks, number * 0.02)
+        playout.pull(number * 0.02 + 0.07)
+
+
+def _spoken() -> bytes:
+    old, *others = packets(5.0)[20:30]
+    parts = []
+    for number, own in enumerate(others):
+        payload = red.pack([red.Block(96, 960, old), red.Block(96, 0, own)])
+        parts.append((number * 960).to_bytes(4, "big") + payload)
+        old = own
+    return NEXT.join(parts)
+
+
 def _json(*models: BaseModel) -> tuple[bytes, ...]:
     return tuple(one.model_dump_json().encode() for one in models)
 
@@ -140,5 +165,6 @@ def targets() -> list[Target]:
             _Broker().run,
         ),
         Target("receiver", (NEXT.join((said[0], chunk)), NEXT.join((*said, chunk))), _receive),
+        Target("sound", (_spoken(),), _hear),
         Target("sender", (NEXT.join(answers[:3]), NEXT.join(answers)), _send),
     ]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import aioice.ice
 import aioice.stun
 import aiortc
-import numpy as np
 import pytest
 from aiortc import (
     RTCConfiguration,
@@ -20,18 +18,17 @@ from aiortc import (
     RTCSessionDescription,
     clock,
 )
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack, VideoStreamTrack
-from av import AudioFrame, Packet
-from av.audio.codeccontext import AudioCodecContext
+from aiortc.mediastreams import VideoStreamTrack
+from av import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from kioskd.call import seams
 from kioskd.call.description import check_answer, with_start_bitrate
 from kioskd.call.leg import Leg, LegState
-from kioskd.call.media import CameraTrack, MicrophoneTrack, play_remote_audio
+from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.errors import CallError, DeviceError, Reason
 from kioskd.hal.camera import Frame
-from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, AudioChunk
+from kioskd.hal.microphone import CHUNK_SAMPLES, AudioChunk
 
 
 def _connection() -> RTCPeerConnection:
@@ -127,35 +124,6 @@ async def test_key_frame_requests_are_merged() -> None:
     await asyncio.gather(*(requester.request() for _ in range(5)))
     assert len(sent) == 2
     assert sent[1] - sent[0] >= 0.99 * seams.KEYFRAME_INTERVAL_S
-
-
-async def test_the_sender_encodes_speech() -> None:
-    kiosk = _connection()
-    try:
-        sender = kiosk.addTrack(MicrophoneTrack(_mute))
-        seams.send_speech(sender)
-        assert isinstance(getattr(sender, seams.ENCODER), seams.SpeechEncoder)
-    finally:
-        await kiosk.close()
-
-
-def test_speech_is_mono_and_small() -> None:
-    encoder = seams.SpeechEncoder()
-    decoder = AudioCodecContext.create("libopus", "r")
-    size, sound = 0, 0
-    random = np.random.default_rng(1)
-    for number in range(100):
-        frame = AudioFrame(format="s16", layout="mono", samples=CHUNK_SAMPLES)
-        frame.planes[0].update(random.integers(-3000, 3000, CHUNK_SAMPLES, "<i2").tobytes())
-        frame.sample_rate, frame.pts = 48_000, number * CHUNK_SAMPLES
-        frame.time_base = encoder.codec.time_base
-        payloads, _ = encoder.encode(frame)
-        for payload in payloads:
-            assert not payload[0] & 4  # RFC 6716, section 3.1: the stereo bit
-            size += len(payload)
-            sound += sum(f.samples for f in decoder.decode(Packet(payload)))
-    assert sound > 95 * CHUNK_SAMPLES
-    assert size * 8 / 2 < 1.5 * seams.SPEECH_BIT_RATE
 
 
 async def test_a_machine_without_an_address_offers_loopback(
@@ -291,49 +259,6 @@ def test_every_place_that_asks_for_the_time_is_known() -> None:
                 asked[f"{package.__name__}.{path.stem}"] = calls
     own = {module.__name__: {"time.time("} for module in seams.CLOCKED}
     assert asked == own | {"aiortc.mediastreams": {"time.time("}}  # tracks that are not ours
-
-
-class _Remote(MediaStreamTrack):
-    kind = "audio"
-    left = 50
-
-    async def recv(self) -> AudioFrame:
-        if not self.left:
-            raise MediaStreamError
-        self.left -= 1
-        frame = AudioFrame(format="s16", layout="stereo", samples=CHUNK_SAMPLES)
-        frame.planes[0].update(b"\x10\x10" * 2 * CHUNK_SAMPLES)
-        frame.sample_rate = 48_000
-        return frame
-
-
-async def _unplugged(_: bytes) -> None:
-    raise DeviceError(Reason.UNPLUGGED)
-
-
-async def _broken(_: bytes) -> None:
-    raise ValueError("broken")
-
-
-@pytest.mark.parametrize("play", [_unplugged, _broken])
-async def test_the_remote_sound_is_read_without_a_speaker(
-    play: Callable[[bytes], Awaitable[None]],
-) -> None:
-    track = _Remote()
-    await play_remote_audio(track, play)
-    assert track.left == 0
-
-
-async def test_the_remote_sound_comes_in_chunks() -> None:
-    chunks: list[bytes] = []
-
-    async def play(pcm: bytes) -> None:
-        chunks.append(pcm)
-
-    await play_remote_audio(_Remote(), play)
-    assert len(chunks) >= 49
-    assert {len(c) for c in chunks} == {CHUNK_BYTES}
-    assert chunks[10][:2] == b"\x10\x10"
 
 
 async def test_a_late_answer_to_a_consent_check_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,62 @@
+"""A leg's sound, both ways: what the leg sets up once and then leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiortc import RTCRtpReceiver, RTCRtpTransceiver
+from aiortc.mediastreams import MediaStreamTrack
+
+from kioskd.call import sound_seams
+from kioskd.call.description import RED_TYPE
+from kioskd.call.speech import SpeechEncoder, adapt
+from kioskd.call.statistics import SoundStats
+from kioskd.call.voice import Voice
+
+
+class LegSound:
+    """Takes over the transceiver of sound. Raises OSError where libopus is missing.
+
+    `available_bps` is what the line has for our speech, headers included: rate control sets
+    it, None while nobody knows.
+    """
+
+    def __init__(self, audio: RTCRtpTransceiver) -> None:
+        self.available_bps: float | None = None
+        self._audio = audio
+        self._voice = Voice()
+        self._speech = SpeechEncoder()
+        capabilities = RTCRtpReceiver.getCapabilities("audio")
+        assert capabilities is not None
+        # RFC 7874, section 3: every browser has Opus.
+        audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "audio/opus"])
+        sound_seams.divert(audio.receiver, self._voice.take)
+        sound_seams.send_with(audio.sender, self._speech)
+
+    def use_red(self) -> None:
+        """Take and send RED. To be called before the answer is applied."""
+        sound_seams.receive_red(self._audio.receiver, RED_TYPE)
+        sound_seams.send_red(self._audio.sender, RED_TYPE)
+        self._speech.red = True
+
+    async def run(
+        self,
+        track: MediaStreamTrack,
+        speaker_play: Callable[[bytes], Awaitable[None]],
+        speaker_backlog: Callable[[], float | None],
+    ) -> None:
+        """Play the remote track, and follow its reports of our speech, until it ends."""
+        following = asyncio.create_task(
+            adapt(self._audio.sender, self._speech, lambda: self.available_bps),
+            name="leg speech",
+        )
+        try:
+            await self._voice.play(track, speaker_play, speaker_backlog)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def stats(self) -> SoundStats:
+        """Return the totals of the agent's voice."""
+        return self._voice.stats()
