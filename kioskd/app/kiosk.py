@@ -59,6 +59,8 @@ log = structlog.get_logger(__name__)
 BEAT_S: Final = 2.0
 PULSE_S: Final = 10.0
 """A loop that waits for an event looks up each BEAT_S; PULSE_S without that is a hang."""
+COLLECT_S: Final = (1.0, 2.0, 3.0)
+"""Pauses after a visit; the screen's old Chromium has gone some 2 s after it."""
 SHOW_EVERY_S: Final = 5.0
 """The view is sent again at this pace: opening hours and waiting times move by themselves."""
 
@@ -157,6 +159,7 @@ class Kiosk:
                 self._sound.reset()
                 if before.scene is not Scene.CLOSED:
                     self._screen.begin_anew()
+                    self._tasks.start("collect", self._collect())
             self._front.show_scene(self.visit.scene)
         if self.visit.line is not before.line:
             self._heed_farewell()
@@ -453,6 +456,13 @@ class Kiosk:
             log.warning("wipe.printer", reason=error.reason, detail=error.detail)
         self._audit.wiped(failure)
         collect_what_is_dropped()
+
+    async def _collect(self) -> None:
+        """Collect what was let go only after the wipe: connections of the leg and of the page."""
+        for pause in COLLECT_S:
+            await asyncio.sleep(pause)
+            if self.visit.scene is Scene.CHOOSING:
+                collect_what_is_dropped()
 
     # -- what people are told ------------------------------------------------------
 
