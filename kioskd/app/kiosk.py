@@ -51,6 +51,8 @@ PULSE_S: Final = 10.0
 """A loop that waits for an event looks up each BEAT_S; PULSE_S without that is a hang."""
 OF_A_VISIT: Final = ("print", "scan", "send", "leg", "sensors")
 """Work that must have ended before a visit's traces are wiped."""
+COLLECT_S: Final = (1.0, 2.0, 3.0)
+"""Pauses after a visit; the screen's old Chromium has gone some 2 s after it."""
 SHOW_EVERY_S: Final = 5.0
 """The view is sent again at this pace: opening hours and waiting times move by themselves."""
 
@@ -175,6 +177,7 @@ class Kiosk:
                 self._sound.reset()
                 if before.scene is not Scene.CLOSED:
                     self._screen.begin_anew()
+                    self._tasks.start("collect", self._collect())
             self._front.show_scene(self.visit.scene)
         if self.visit.line is not before.line:
             self.calls.heed_farewell()
@@ -339,6 +342,13 @@ class Kiosk:
         self.calls.peers.forget()
         await self._papers.wipe()
         collect_what_is_dropped()
+
+    async def _collect(self) -> None:
+        """Collect what was let go only after the wipe: connections of the leg and of the page."""
+        for pause in COLLECT_S:
+            await asyncio.sleep(pause)
+            if self.visit.scene is Scene.CHOOSING:
+                collect_what_is_dropped()
 
     def _follow_media(self) -> None:
         self._sensors.muted = not self.visit.own_media.audio

@@ -25,7 +25,6 @@ import structlog
 
 from kioskd.errors import ScreenError
 from kioskd.runtime.children import Child
-from kioskd.runtime.notify import notify
 from kioskd.screen import entry
 from kioskd.screen.orders import HEARTBEAT_S, Order
 
@@ -109,7 +108,6 @@ class Keeper:
         try:
             while not listening.done():
                 self._news.clear()
-                notify("WATCHDOG=1")
                 await self._look()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
@@ -198,7 +196,7 @@ class Keeper:
         child = Child(
             "chromium",
             [*self._command, f"--user-data-dir={folder / 'profile'}", lead.as_uri()],
-            env=_environment(folder),
+            env={**os.environ, "HOME": str(folder), "TMPDIR": str(folder)},
         )
         now = time.monotonic()
         try:
@@ -215,12 +213,6 @@ class Keeper:
         if self._failed >= TRIES:
             # Not Chromium alone, then: the unit, with the Wayland session, is begun anew.
             raise ScreenError(f"Chromium does not come up: {why}")
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Let Chromium write into its own folder, and say nothing to systemd."""
-    kept = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-    return kept | {"HOME": str(folder), "TMPDIR": str(folder)}
 
 
 def _empty(folder: Path) -> None:
