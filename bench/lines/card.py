@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.lines.speech import RATE, Samples
+
+Flags: TypeAlias = NDArray[np.bool_]
 
 CHUNK: Final = 960
 CHUNK_S: Final = CHUNK / RATE
@@ -30,14 +33,17 @@ class Heard:
 
     begin: float
     samples: Samples
-    real: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    real: Flags
     dropped: int
 
-    def missing(self, start: float, end: float) -> float:
-        """Return the share of the time from `start` to `end` with nothing to play, 0 to 1."""
-        first, last = (round((at - self.begin) * RATE) for at in (start, end))
-        inside = self.real[max(0, first) : max(0, last)]
-        return 1 - float(inside.sum()) / (last - first)
+
+def missing(real: Flags, begin: float, start: float, end: float) -> float:
+    """Return the share of the time from `start` to `end` with nothing to play, 0 to 1.
+
+    `real` has a flag for each sample from `begin` on; times in seconds.
+    """
+    first, last = (round((at - begin) * RATE) for at in (start, end))
+    return 1 - float(real[max(0, first) : max(0, last)].sum()) / (last - first)
 
 
 def play(chunks: Iterable[tuple[float, bytes]]) -> Heard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.lines.card import Flags
 from bench.lines.speech import Samples
 
 
@@ -44,6 +45,8 @@ class Recording:
     said_from: float
     heard_from: float
     heard: Samples
+    real: Flags | None
+    """False where a card had nothing to play; None where the end counts for itself."""
     shown: list[Shown]
     painted: dict[int, int]
     concealment: list[Concealment]

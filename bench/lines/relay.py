@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.lines.path import Path
+from bench.lines.path import HEADERS, Path
 from bench.lines.shape import Script
 
 BUCKET_S: Final = 0.5
@@ -40,10 +40,16 @@ NAMES: Final = ("up", "down")
 Address = tuple[str, int]
 
 
+class Bucket(BaseModel):
+    """BUCKET_S of one direction: bytes in, bytes out, and the longest wait in its queue."""
+
+    sent: int = 0
+    delivered: int = 0
+    wait_ms: float = 0.0
+
+
 class Direction(BaseModel):
-    """What one direction carried; bytes with headers. `series` has one entry per BUCKET_S
-    since the script's start: bytes delivered and the longest wait in the queue in ms.
-    """
+    """What one direction carried; bytes with headers. `series` begins at the script's start."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +59,7 @@ class Direction(BaseModel):
     delivered_bytes: int
     dropped_queue: int
     dropped_loss: int
-    series: list[tuple[int, float]]
+    series: list[Bucket]
 
 
 class Stats(BaseModel):
@@ -80,7 +86,7 @@ class Switch:
         self._paths = (Path(first.up, seed * 2), Path(first.down, seed * 2 + 1))
         self._sockets = (_socket(), _socket())
         self._peers: list[Address | None] = [None, None]
-        self._series: tuple[list[list[float]], list[list[float]]] = ([], [])
+        self._series: tuple[list[Bucket], list[Bucket]] = ([], [])
         self._late: list[float] = []
         self._started: float | None = None
         self._started_at: float | None = None
@@ -118,7 +124,8 @@ class Switch:
             path = self._paths[way]
             path.offer(payload, time.monotonic())
             if (bucket := self._bucket(way)) is not None:
-                bucket[1] = max(bucket[1], path.queue_s * 1000)
+                bucket.sent += len(payload) + HEADERS
+                bucket.wait_ms = max(bucket.wait_ms, path.queue_s * 1000)
 
     def _give(self) -> None:
         for way, path in enumerate(self._paths):
@@ -130,14 +137,14 @@ class Switch:
                     self._sockets[1 - way].sendto(payload, peer)
                 self._late.append(time.monotonic() - at)
                 if (bucket := self._bucket(way)) is not None:
-                    bucket[0] += len(payload) + 28
+                    bucket.delivered += len(payload) + HEADERS
 
-    def _bucket(self, way: int) -> list[float] | None:
+    def _bucket(self, way: int) -> Bucket | None:
         if self._started is None:
             return None
         series, place = self._series[way], int((time.monotonic() - self._started) / BUCKET_S)
         while len(series) <= place:
-            series.append([0, 0.0])
+            series.append(Bucket())
         return series[place]
 
     def _turn_page(self) -> None:
@@ -184,7 +191,7 @@ class Switch:
                 delivered_bytes=path.counts.delivered_bytes,
                 dropped_queue=path.counts.dropped_queue,
                 dropped_loss=path.counts.dropped_loss,
-                series=[(int(carried), round(wait, 1)) for carried, wait in series],
+                series=series,
             )
             for path, series in zip(self._paths, self._series, strict=True)
         )

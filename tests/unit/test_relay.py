@@ -196,8 +196,8 @@ async def test_the_process_keeps_its_rate() -> None:
     assert (len(end.came) - 1) * 8000 / (last - first) == pytest.approx(2_000_000, rel=0.03)
     assert stats.up.dropped_queue > 100
     assert stats.up.offered == 500 == stats.up.delivered + stats.up.dropped_queue
-    assert sum(carried for carried, _ in stats.up.series) == stats.up.delivered_bytes
-    assert max(wait for _, wait in stats.up.series) == pytest.approx(200, abs=10)
+    assert sum(one.delivered for one in stats.up.series) == stats.up.delivered_bytes
+    assert max(one.wait_ms for one in stats.up.series) == pytest.approx(200, abs=10)
 
 
 async def test_the_process_follows_its_script() -> None:

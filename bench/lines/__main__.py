@@ -1,0 +1,83 @@
+"""`make bench-lines`: the same call by three kinds of kiosk, over each line.
+
+Every call is between a kiosk's end and a page in Chromium, which is the agent's. The kiosk's end
+is stock aiortc, kioskd's leg, or such a page too. Both ends say the same speech and show the same
+clip; the two meet at the relay, and what they write down is compared afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from playwright.async_api import async_playwright
+from rich.console import Console
+
+from bench.lines import clip, report
+from bench.lines.browser import ARGUMENTS, Studio
+from bench.lines.goals import Goal, goals
+from bench.lines.lines import LINES, Line
+from bench.lines.result import Call
+from bench.lines.run import KINDS, call
+from tests.e2e.stage import chromium
+
+SEED: Final = 1
+
+
+async def _hold(lines: list[Line], kinds: list[str], seed: int, progress: Console) -> list[Call]:
+    calls = []
+    with tempfile.TemporaryDirectory(prefix="kioskd-lines-", dir="/dev/shm") as name:
+        folder = Path(name)
+        await asyncio.to_thread(clip.make, folder / "clip")
+        async with Studio(folder / "clip").open() as studio, async_playwright() as playwright:
+            for line in lines:
+                for kind in kinds:
+                    progress.print(f"{line.title}: {report.NAMES[kind]}...", highlight=False)
+                    browser = await chromium(playwright, *ARGUMENTS)
+                    calls.append(await call(line, kind, seed, browser, studio, folder))
+                    await browser.close()
+        await asyncio.to_thread(_tell_logs, folder, progress)
+    return calls
+
+
+def _tell_logs(folder: Path, progress: Console) -> None:
+    for log in folder.glob("*.log"):
+        if text := log.read_text():
+            progress.print(f"{log.stem}: {text[-2000:]}", highlight=False, markup=False)
+
+
+def judge(lines: list[Line], calls: list[Call]) -> list[Goal]:
+    """Return the goals of all lines on which kioskd and Chromium have been tried."""
+    held = {(one.line, one.kind): one for one in calls}
+    return [
+        goal
+        for line in lines
+        if (line.name, "kioskd") in held and (line.name, "chromium") in held
+        for goal in goals(line, held[line.name, "kioskd"], held[line.name, "chromium"])
+    ]
+
+
+def main() -> None:
+    """Hold the calls, print the tables, write the file and the plots."""
+    parser = argparse.ArgumentParser(prog="bench.lines", description=__doc__)
+    parser.add_argument("--line", action="append", choices=sorted(LINES))
+    parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    given = parser.parse_args()
+    lines = [line for name, line in LINES.items() if not given.line or name in given.line]
+    kinds = [kind for kind in KINDS if not given.kind or kind in given.kind]
+    calls = asyncio.run(_hold(lines, kinds, given.seed, Console(file=sys.stderr)))
+    console = Console(width=170)
+    report.show(console, lines, calls)
+    found = judge(lines, calls)
+    written = [report.keep(calls, found, given.seed), *report.plot(lines, calls)]
+    console.print("written: " + ", ".join(str(path) for path in written), highlight=False)
+    report.conclude(console, found)
+
+
+if __name__ == "__main__":
+    main()
