@@ -40,14 +40,7 @@ async def _hold(lines: list[Line], kinds: list[str], seed: int, progress: Consol
                     browser = await chromium(playwright, *ARGUMENTS)
                     calls.append(await call(line, kind, seed, browser, studio, folder))
                     await browser.close()
-        await asyncio.to_thread(_tell_logs, folder, progress)
     return calls
-
-
-def _tell_logs(folder: Path, progress: Console) -> None:
-    for log in folder.glob("*.log"):
-        if text := log.read_text():
-            progress.print(f"{log.stem}: {text[-2000:]}", highlight=False, markup=False)
 
 
 def judge(lines: list[Line], calls: list[Call]) -> list[Goal]:

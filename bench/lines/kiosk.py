@@ -25,10 +25,12 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
+from bench.lines.recording import Concealment
 from bench.lines.senses import Senses
 from kioskd.call import seams
 from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack, play_remote_audio
+from kioskd.logging import configure
 
 STATS_S: Final = 1.0
 
@@ -56,6 +58,10 @@ class End(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Hang up."""
+
+    def concealment(self) -> Concealment | None:
+        """Return how much sound was made up by now; None where none ever is."""
+        return None
 
     def note(self, state: str) -> None:
         """Write a change of state down."""
@@ -193,14 +199,16 @@ async def _run(kind: str, pictures: Path, out: Path) -> None:
     if connected.done():
         _say({"connected": time.time()})
     connected.cancel()
-    history = []
+    history, concealment = [], []
     while not ending.done():
         history.append({"at": time.time(), **await end.stats()})
+        if (made_up := end.concealment()) is not None:
+            concealment.append(made_up)
         await asyncio.wait([ending], timeout=STATS_S)
     cpu = sum(os.times()[:2])
     states = list(end.states)
     await end.close()
-    recording = end.senses.recording()
+    recording = end.senses.recording(concealment)
     recording.notes.update(states=states, stats=history, cpu_s=cpu)
     await asyncio.to_thread(out.write_bytes, pickle.dumps(recording))
     _say({"written": str(out)})
@@ -212,6 +220,7 @@ def _say(message: dict[str, Any]) -> None:
 
 def main() -> None:
     """Hold an end: KIND CLIP OUT."""
+    configure()
     kind, pictures, out = sys.argv[1:4]
     asyncio.run(_run(kind, Path(pictures), Path(out)))
 

@@ -24,6 +24,7 @@ from bench.lines.relay import Relay, Stats, relay
 from bench.lines.result import Call, figures
 from bench.lines.signalling import address_of, led_through
 
+LOGS: Final = Path(__file__).parents[2] / "build" / "bench"
 CONNECT_S: Final = 20.0
 KINDS: Final = ("aiortc", "kioskd", "chromium")
 BUSY_PERCENT: Final = 92.0
@@ -173,8 +174,9 @@ async def _kiosk(
         async with page(browser, studio) as one:
             yield PageEnd(one, studio)
         return
-    out, log = folder / "kiosk.recording", folder / f"{kind}.log"
-    with log.open("ab") as errors:
+    out = folder / "kiosk.recording"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / f"lines-{kind}.log").open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.lines.kiosk", kind, str(folder / "clip"), str(out)),
             cwd=Path(__file__).parents[2],

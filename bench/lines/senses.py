@@ -17,7 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from bench.lines import clip
 from bench.lines.card import play
-from bench.lines.recording import Recording, Shown
+from bench.lines.recording import Concealment, Recording, Shown
 from bench.lines.speech import speech
 from drivers.camera.picture import Plane, draw, read
 from kioskd.hal.camera import Frame
@@ -78,7 +78,7 @@ class Senses:
         """See a decoded picture."""
         self._shown.append(_seen(self._now(), frame))
 
-    def recording(self) -> Recording:
+    def recording(self, concealment: list[Concealment]) -> Recording:
         """Return what was written down; decodes what is still encoded."""
         heard = play(self._heard)
         return Recording(
@@ -88,7 +88,7 @@ class Senses:
             real=heard.real,
             shown=self._shown + _decoded(self._encoded),
             painted=self._painted,
-            concealment=[],
+            concealment=concealment,
             notes={
                 "chunks_dropped_by_the_card": heard.dropped,
                 "clock_moved_ms": (time.time() - time.monotonic() - self._wall) * MS,
