@@ -22,25 +22,30 @@ from bench.lines.browser import ARGUMENTS, Studio
 from bench.lines.goals import Goal, goals
 from bench.lines.lines import LINES, Line
 from bench.lines.result import Call
-from bench.lines.run import KINDS, call
+from bench.lines.run import KINDS, Rehearsal, call, rehearse
 from tests.e2e.stage import chromium
 
 SEED: Final = 1
 
 
-async def _hold(lines: list[Line], kinds: list[str], seed: int, progress: Console) -> list[Call]:
+async def _hold(
+    lines: list[Line], kinds: list[str], seed: int, progress: Console
+) -> tuple[list[Call], Rehearsal]:
     calls = []
     with tempfile.TemporaryDirectory(prefix="kioskd-lines-", dir="/dev/shm") as name:
         folder = Path(name)
         await asyncio.to_thread(clip.make, folder / "clip")
         async with Studio(folder / "clip").open() as studio, async_playwright() as playwright:
+            browser = await chromium(playwright, *ARGUMENTS)
+            rehearsal = await rehearse(browser, studio)
+            await browser.close()
             for line in lines:
                 for kind in kinds:
                     progress.print(f"{line.title}: {report.NAMES[kind]}...", highlight=False)
                     browser = await chromium(playwright, *ARGUMENTS)
                     calls.append(await call(line, kind, seed, browser, studio, folder))
                     await browser.close()
-    return calls
+    return calls, rehearsal
 
 
 def judge(lines: list[Line], calls: list[Call]) -> list[Goal]:
@@ -63,11 +68,15 @@ def main() -> None:
     given = parser.parse_args()
     lines = [line for name, line in LINES.items() if not given.line or name in given.line]
     kinds = [kind for kind in KINDS if not given.kind or kind in given.kind]
-    calls = asyncio.run(_hold(lines, kinds, given.seed, Console(file=sys.stderr)))
+    calls, rehearsal = asyncio.run(_hold(lines, kinds, given.seed, Console(file=sys.stderr)))
     console = Console(width=170)
     report.show(console, lines, calls)
+    console.print(
+        f"a page that hears and sees itself: {rehearsal.mouth_to_ear_ms} ms mouth to ear, "
+        f"{rehearsal.glass_to_glass_ms} ms glass to glass"
+    )
     found = judge(lines, calls)
-    written = [report.keep(calls, found, given.seed), *report.plot(lines, calls)]
+    written = [report.keep(calls, found, given.seed, rehearsal), *report.plot(lines, calls)]
     console.print("written: " + ", ".join(str(path) for path in written), highlight=False)
     report.conclude(console, found)
 

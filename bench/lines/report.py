@@ -14,6 +14,7 @@ from bench.lines.goals import Goal
 from bench.lines.lines import WARM_S, Line
 from bench.lines.quality import available
 from bench.lines.result import Call, Figures
+from bench.lines.run import Rehearsal
 
 OUT: Final = Path(__file__).parents[2] / "build" / "bench"
 NAMES: Final = {"aiortc": "stock aiortc", "kioskd": "kioskd", "chromium": "Chromium"}
@@ -63,7 +64,7 @@ def conclude(console: Console, goals: Sequence[Goal]) -> None:
     console.print(f"lines: {len(goals)} goals, {sum(goal.met for goal in goals)} met")
 
 
-def keep(calls: Sequence[Call], goals: Sequence[Goal], seed: int) -> Path:
+def keep(calls: Sequence[Call], goals: Sequence[Goal], seed: int, rehearsal: Rehearsal) -> Path:
     """Write lines.json and return its path."""
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / "lines.json"
@@ -79,7 +80,12 @@ def keep(calls: Sequence[Call], goals: Sequence[Goal], seed: int) -> Path:
         }
         for one in goals
     ]
-    text = {"seed": seed, "goals": judged, "calls": [one.model_dump() for one in calls]}
+    text = {
+        "seed": seed,
+        "rehearsal": rehearsal.model_dump(),
+        "goals": judged,
+        "calls": [one.model_dump() for one in calls],
+    }
     path.write_text(json.dumps(text, indent=1) + "\n")
     return path
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import pickle
+import statistics
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -15,16 +16,21 @@ from typing import Any, Final
 
 import psutil
 from playwright.async_api import Browser, Page
+from pydantic import BaseModel, ConfigDict
 
 from bench.lines.browser import Studio, page
 from bench.lines.kiosk import ENDS
 from bench.lines.lines import WARM_S, Line
+from bench.lines.picture import sights
 from bench.lines.recording import Recording
 from bench.lines.relay import Relay, Stats, relay
 from bench.lines.result import Call, figures
 from bench.lines.signalling import address_of, led_through
+from bench.lines.sound import Talk
+from bench.lines.speech import speech
 
 LOGS: Final = Path(__file__).parents[2] / "build" / "bench"
+REHEARSAL_S: Final = 6.0
 CONNECT_S: Final = 20.0
 KINDS: Final = ("aiortc", "kioskd", "chromium")
 BUSY_PERCENT: Final = 92.0
@@ -35,6 +41,32 @@ UNEVEN_MS: Final = 60.0
 """Spread of a page's sound clock beyond which its thread was starved."""
 PAINTED: Final = 0.95
 """Least share of its pictures that a camera must have got to paint."""
+
+
+class Rehearsal(BaseModel):
+    """What a page adds of its own to the delays it measures: it hears and sees itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mouth_to_ear_ms: float | None
+    glass_to_glass_ms: float | None
+
+
+async def rehearse(browser: Browser, studio: Studio, delay_s: float = 0.0) -> Rehearsal:
+    """Measure a page that hears itself `delay_s` later, and sees itself at once."""
+    async with page(browser, studio) as one:
+        await one.evaluate("([s, d]) => bench.rehearse(s, d)", [REHEARSAL_S, delay_s])
+        await one.evaluate("bench.finish('rehearsal')")
+    recording = studio.recording("rehearsal")
+    talk = Talk(recording.said_from, recording.heard_from, recording.heard)
+    begin = recording.heard_from + 2
+    moments = talk.moments(speech(), begin, recording.heard_from + REHEARSAL_S - 0.5)
+    delays = [one.delay * 1000 for one in moments if one.delay is not None]
+    seen = [one.delay * 1000 for one in sights(recording.shown, recording.painted)]
+    return Rehearsal(
+        mouth_to_ear_ms=round(statistics.median(delays), 1) if delays else None,
+        glass_to_glass_ms=round(statistics.median(seen), 1) if seen else None,
+    )
 
 
 class KioskEnd(ABC):

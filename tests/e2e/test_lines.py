@@ -10,7 +10,7 @@ from playwright.async_api import async_playwright
 from bench.lines import clip
 from bench.lines.browser import ARGUMENTS, Studio
 from bench.lines.lines import Line
-from bench.lines.run import KINDS, call
+from bench.lines.run import KINDS, call, rehearse
 from bench.lines.shape import Script, Shape, Step
 from tests.e2e.stage import chromium
 
@@ -40,3 +40,18 @@ async def test_a_call_through_the_relay(kind: str, tmp_path: Path) -> None:
         assert way.lost_percent < 30
         assert way.kbit_s > 50
         assert way.delays
+
+
+async def test_a_delay_put_in_is_measured_in_a_page(tmp_path: Path) -> None:
+    clip.make(tmp_path / "clip")
+    async with Studio(tmp_path / "clip").open() as studio, async_playwright() as playwright:
+        browser = await chromium(playwright, *ARGUMENTS)
+        none = await rehearse(browser, studio)
+        some = await rehearse(browser, studio, 0.1)
+        await browser.close()
+    assert none.mouth_to_ear_ms is not None
+    assert some.mouth_to_ear_ms is not None
+    assert none.glass_to_glass_ms is not None
+    assert none.mouth_to_ear_ms < 80
+    assert none.glass_to_glass_ms < 80
+    assert some.mouth_to_ear_ms - none.mouth_to_ear_ms == pytest.approx(100, abs=25)

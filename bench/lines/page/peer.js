@@ -169,6 +169,14 @@ window.bench = {
     setInterval(async () => stats.push(counters(await peer.getStats())), 1000);
   },
 
+  // Hears and sees itself, without any line: the sound `delay` seconds later.
+  async rehearse(seconds, delay) {
+    const late = new DelayNode(context, { delayTime: delay });
+    context.createMediaStreamSource(local).connect(late).connect(ear);
+    watch(local.getVideoTracks()[0]);
+    await new Promise((go) => setTimeout(go, seconds * 1000));
+  },
+
   async offer() {
     for (const track of local.getTracks()) peer.addTrack(track, local);
     await peer.setLocalDescription(await peer.createOffer());
