@@ -115,6 +115,7 @@ def as_recording(words: dict[str, Any], sound: bytes) -> Recording:
             for one in words["stats"]
             if (audio := one.get("inbound-rtp-audio")) is not None
         ],
+        documents=[(at, count) for at, count in words["documents"]],
         notes={
             "said_spread_ms": _spread_ms(said),
             "heard_spread_ms": _spread_ms(heard),

@@ -79,6 +79,8 @@ def goals(line: Line, kioskd: Call, chromium: Call) -> list[Goal]:
             value = None if ours is None else figure(ours)
             found.append(Goal(line.name, direction, name, value, sense, limit))
         found += _after_changes(line, direction, ours)
+        if line.scan and direction == "up":
+            found += _while_scanning(line, ours)
         found += _beside(line, direction, ours, theirs)
     return found
 
@@ -104,6 +106,16 @@ def _after_changes(line: Line, direction: str, ours: Figures | None) -> Iterator
             ("queue 2 s later, ms", one.queue_ms if one else None, 300.0),
         ):
             yield Goal(line.name, direction, f"{change.name}: {name}", value, "≤", limit)
+
+
+def _while_scanning(line: Line, ours: Figures | None) -> Iterator[Goal]:
+    one = None if ours is None else ours.scanned
+    more = None
+    if one is not None and one.lost_before is not None and one.lost_during is not None:
+        more = one.lost_during - one.lost_before
+    used = None if one is None else one.used
+    yield Goal(line.name, "up", "more sound lost while a scan is sent, %", more, "≤", 0.0)
+    yield Goal(line.name, "up", "the scan's share of what media leave, %", used, "≥", 90.0)
 
 
 def _beside(

@@ -2,8 +2,9 @@
 
     python -m bench.lines.kiosk {kioskd,aiortc} CLIP OUT
 
-It says its offer, hears the answer, and says when it is connected; all as JSON by the line. The
-end of stdin ends it: it then writes its Recording to OUT and says that it has.
+It says its offer, hears the answer, and says when it is connected; then it hears how large a
+document to send, if any; all as JSON by the line. The end of stdin ends it: it then writes its
+Recording to OUT and says that it has.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from aiortc.rtcconfiguration import RTCBundlePolicy
 from bench.lines.recording import Concealment
 from bench.lines.senses import Senses
 from kioskd.call import seams
-from kioskd.call.leg import Leg, LegState
+from kioskd.call.leg import TO_AGENT, Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack, play_remote_audio
 from kioskd.logging import configure
 
 STATS_S: Final = 1.0
+CHUNK: Final = 64 * 1024
 
 
 class End(ABC):
@@ -54,6 +56,10 @@ class End(ABC):
     @abstractmethod
     async def stats(self) -> dict[str, Any]:
         """Return what this end knows of the line."""
+
+    @abstractmethod
+    async def scan(self, size: int) -> None:
+        """Send a document of `size` bytes."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -100,6 +106,12 @@ class KioskdEnd(End):
         """Return the leg's figures."""
         return dataclasses.asdict(await self._leg.stats())
 
+    async def scan(self, size: int) -> None:
+        """Send chunks as fast as the channel drains."""
+        for _ in range(0, size, CHUNK):
+            self._leg.send_document(TO_AGENT, bytes(CHUNK))
+            await self._leg.wait_drained(TO_AGENT)
+
     async def close(self) -> None:
         """Close the leg."""
         await self._leg.close()
@@ -131,6 +143,7 @@ class StockEnd(End):
         self._pc = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
+        self._channel = self._pc.createDataChannel(TO_AGENT)
         self._pc.on("track", self._arrived)
         self._pc.on("connectionstatechange", lambda: self.note(self._pc.connectionState))
 
@@ -156,6 +169,17 @@ class StockEnd(End):
             if one.type == "inbound-rtp"
             for name in ("packetsReceived", "packetsLost", "jitter")
         }
+
+    async def scan(self, size: int) -> None:
+        """Send chunks as fast as the channel drains."""
+        drained = asyncio.Event()
+        self._channel.bufferedAmountLowThreshold = CHUNK
+        self._channel.on("bufferedamountlow", drained.set)
+        for _ in range(0, size, CHUNK):
+            drained.clear()
+            self._channel.send(bytes(CHUNK))
+            if self._channel.bufferedAmount > CHUNK:
+                await drained.wait()
 
     async def close(self) -> None:
         """Hang up."""
@@ -193,7 +217,7 @@ async def _run(kind: str, pictures: Path, out: Path) -> None:
     )
     _say({"offer": await end.offer()})
     await end.accept(json.loads(await reader.readline())["answer"])
-    ending = asyncio.create_task(reader.read(), name="end of stdin")
+    ending = asyncio.create_task(_obey(reader, end), name="stdin")
     connected = asyncio.create_task(end.connected.wait(), name="connected")
     await asyncio.wait([ending, connected], return_when=asyncio.FIRST_COMPLETED)
     if connected.done():
@@ -212,6 +236,15 @@ async def _run(kind: str, pictures: Path, out: Path) -> None:
     recording.notes.update(states=states, stats=history, cpu_s=cpu)
     await asyncio.to_thread(out.write_bytes, pickle.dumps(recording))
     _say({"written": str(out)})
+
+
+async def _obey(reader: asyncio.StreamReader, end: End) -> None:
+    scanning: asyncio.Task[None] | None = None
+    while line := await reader.readline():
+        scanning = asyncio.create_task(end.scan(json.loads(line)["scan"]), name="scan")
+    if scanning is not None:
+        scanning.cancel()
+        await asyncio.gather(scanning, return_exceptions=True)
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -51,5 +51,7 @@ class Recording:
     painted: dict[int, int]
     concealment: list[Concealment]
     """In order of time; empty where the end cannot tell."""
+    documents: list[tuple[float, int]] = field(default_factory=list)
+    """When documents came, and how many bytes."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What else the end has to say: its statistics, how even its clocks ran."""

@@ -41,10 +41,14 @@ Address = tuple[str, int]
 
 
 class Bucket(BaseModel):
-    """BUCKET_S of one direction: bytes in, bytes out, and the longest wait in its queue."""
+    """BUCKET_S of one direction: bytes in, bytes out, and the longest wait in its queue.
+
+    `data` is the part of `delivered` that was DTLS: documents and control, no media.
+    """
 
     sent: int = 0
     delivered: int = 0
+    data: int = 0
     wait_ms: float = 0.0
 
 
@@ -137,7 +141,10 @@ class Switch:
                     self._sockets[1 - way].sendto(payload, peer)
                 self._late.append(time.monotonic() - at)
                 if (bucket := self._bucket(way)) is not None:
-                    bucket.delivered += len(payload) + HEADERS
+                    size = len(payload) + HEADERS
+                    bucket.delivered += size
+                    # RFC 7983: the first byte tells DTLS from RTP and STUN.
+                    bucket.data += size if payload[:1] and 20 <= payload[0] <= 63 else 0
 
     def _bucket(self, way: int) -> Bucket | None:
         if self._started is None:

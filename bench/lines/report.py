@@ -32,6 +32,7 @@ COLUMNS: Final = (
     "lip\nms",
     "sent\nkbit/s",
     "back: sound/\npicture s",
+    "scan\nkbit/s, used",
 )
 
 
@@ -120,6 +121,7 @@ def _draw(line: Line, calls: Sequence[Call]) -> Path:
             seconds = [WARM_S + n for n in range(round(line.measured_s))]
             counts = [sum(at <= shown < at + 1 for shown in part.pictures) for at in seconds]
             rate.step(seconds, counts, where="post", label=NAMES[one.kind])
+        late.margins(y=0.2)
         late.set(title=TITLES[direction], ylabel="mouth to ear, ms", ylim=(0, None))
         rate.set(xlabel="s", ylabel="new pictures in a second", ylim=(0, 32))
         late.legend()
@@ -146,6 +148,7 @@ def _cells(part: Figures | None) -> list[str]:
         _number(part.lip_p50_ms, 0),
         f"{part.kbit_s:.0f}",
         back,
+        "" if part.scanned is None else f"{part.scanned.kbit_s:.0f}, {part.scanned.used:.0f} %",
     ]
 
 

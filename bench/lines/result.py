@@ -35,6 +35,21 @@ class Recovered(BaseModel):
     queue_ms: float
 
 
+class Scanned(BaseModel):
+    """What a document did to the sound, and what it took of what the media left of the rate.
+
+    Shares in percent, before it and while it was sent; `done` tells whether all of it was.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    lost_before: float | None
+    lost_during: float | None
+    used: float
+    kbit_s: float
+    done: bool
+
+
 class Figures(BaseModel):
     """One direction of one call, from WARM_S on; None where there was nothing to measure.
 
@@ -66,6 +81,7 @@ class Figures(BaseModel):
     kbit_s: float
     packets_lost: float
     recovered: list[Recovered]
+    scanned: Scanned | None
     delays: list[tuple[float, float | None]]
     """Mouth to ear in ms over the seconds of the call, for the plots."""
     pictures: list[float]
@@ -109,6 +125,7 @@ def figures(
         / (line.call_s - WARM_S),
         packets_lost=1 - carried.delivered / max(1, carried.offered),
         recovered=_recovered(line, moments, new, started, carried),
+        scanned=_scanned(line, far, started, carried),
         delays=[
             (round(one.at - started, 2), None if one.delay is None else round(one.delay * 1000, 1))
             for one in moments
@@ -163,6 +180,25 @@ def _recovered(
             )
         )
     return found
+
+
+def _scanned(line: Line, far: Recording, started: float, carried: Direction) -> Scanned | None:
+    scan, rate = line.scan, line.script.steps[0].up.rate_bps
+    if scan is None or rate is None or not far.documents:
+        return None
+    begin, size = started + scan.begin_s, sum(count for _, count in far.documents)
+    end = min(far.documents[-1][0], started + line.call_s)
+    first, last = (round((at - started) / BUCKET_S) for at in (begin, end))
+    during = carried.series[first:last]
+    data = sum(one.data for one in during) * 8
+    media = sum(one.delivered for one in during) * 8 - data
+    return Scanned(
+        lost_before=_lost(far, started + WARM_S, begin),
+        lost_during=_lost(far, begin, end),
+        used=100 * data / max(1.0, rate * (end - begin) - media),
+        kbit_s=data / 1000 / max(BUCKET_S, end - begin),
+        done=size >= scan.size,
+    )
 
 
 def _ms(seconds: Sequence[float], percentile: float) -> float | None:

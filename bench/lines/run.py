@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psutil
 from playwright.async_api import Browser, Page
+from playwright.async_api import Error as BrowserError
 from pydantic import BaseModel, ConfigDict
 
 from bench.lines.browser import Studio, page
@@ -87,6 +88,10 @@ class KioskEnd(ABC):
         """Wait until it is connected."""
 
     @abstractmethod
+    async def scan(self, size: int) -> None:
+        """Begin to send a document of `size` bytes, and return at once."""
+
+    @abstractmethod
     async def finish(self) -> Recording:
         """End it and return what it wrote down."""
 
@@ -111,6 +116,11 @@ class ProcessEnd(KioskEnd):
     async def connected(self) -> None:
         """Wait until it is connected."""
         await self._hear()
+
+    async def scan(self, size: int) -> None:
+        """Begin to send a document."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"scan": size}).encode() + b"\n")
 
     async def finish(self) -> Recording:
         """End it and return what it wrote down."""
@@ -150,6 +160,10 @@ class PageEnd(KioskEnd):
     async def connected(self) -> None:
         """Wait until it is connected."""
         await self._page.evaluate("bench.connected()")
+
+    async def scan(self, size: int) -> None:
+        """Begin to send a document."""
+        await self._page.evaluate("(size) => void bench.scan(size)", size)
 
     async def finish(self) -> Recording:
         """End it and return what it wrote down."""
@@ -242,11 +256,11 @@ async def call(
             started = await way.start()
             await asyncio.sleep(WARM_S)
             meter = Meter(kiosk.pid, way.pid)
-            await asyncio.sleep(line.call_s - WARM_S + 1)
+            await _through(line, kiosk)
             cpu, carried = meter.percent(), await way.stats()
             await agent.evaluate("bench.finish('agent')")
             theirs, ours = studio.recording("agent"), await kiosk.finish()
-    except (RuntimeError, TimeoutError, ValueError) as error:
+    except (RuntimeError, TimeoutError, ValueError, BrowserError) as error:
         return Call(line=line.name, kind=kind, error=f"{type(error).__name__}: {error}")
     return Call(
         line=line.name,
@@ -262,6 +276,14 @@ async def call(
             "relay": carried.model_dump(exclude={"up": {"series"}, "down": {"series"}}),
         },
     )
+
+
+async def _through(line: Line, kiosk: KioskEnd) -> None:
+    begin = line.scan.begin_s if line.scan else line.call_s
+    await asyncio.sleep(begin - WARM_S)
+    if line.scan:
+        await kiosk.scan(line.scan.size)
+    await asyncio.sleep(line.call_s - begin + 1)
 
 
 async def _meet(kiosk: KioskEnd, agent: Page, way: Relay) -> None:

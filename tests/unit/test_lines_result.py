@@ -48,6 +48,23 @@ def test_candidates_are_found_and_replaced() -> None:
         address_of(SDP.replace("192.0.2.2 40002", "x.local 40002"))
 
 
+def test_a_scan_takes_its_share_and_some_sound() -> None:
+    line = LINES["scan"]
+    near, far = _ends(line.call_s + 1, sound_s=0.1, picture_s=0.1, broken=lambda at: 22 <= at < 23)
+    far.documents.extend((T0 + 20 + n, 250_000) for n in range(1, 21))
+    # 2 Mbit/s: 125,000 bytes in half a second, of which the media take 25,000.
+    before = [Bucket(sent=25_000, delivered=25_000)] * 40
+    during = [Bucket(sent=105_000, delivered=105_000, data=80_000)] * 60
+    carried = _carried(0).model_copy(update={"series": before + during})
+    scanned = figures(line, near, far, T0, carried).scanned
+    assert scanned is not None
+    assert scanned.used == pytest.approx(80, abs=1)
+    assert scanned.kbit_s == pytest.approx(1280, abs=20)
+    assert scanned.lost_before == 0
+    assert scanned.lost_during == pytest.approx(5, abs=0.5)
+    assert scanned.done
+
+
 def _carried(seconds: float, bytes_s: int = 50_000) -> Direction:
     buckets = [Bucket(sent=bytes_s // 2, delivered=bytes_s // 2, wait_ms=12)] * int(seconds * 2)
     return Direction(
@@ -149,12 +166,14 @@ def test_the_times_of_a_page_come_from_its_blocks() -> None:
             {"at": T0 + 1},
         ],
         "states": [],
+        "documents": [[T0, 65536]],
     }
     found = as_recording(words, np.arange(10, dtype="<i2").tobytes())
     assert found.heard_from == pytest.approx(T0, abs=0.001)
     # Four blocks, 10.7 ms, were delivered at once when the first of them was rendered.
     assert found.said_from == pytest.approx(T0 - 4 * 128 / RATE, abs=0.001)
     assert found.painted == {1: 2}
+    assert found.documents == [(T0, 65536)]
     assert found.shown == [Shown(T0, 1, 2, 640, 480)]
     assert found.concealment == [Concealment(T0, 9, 3)]
     assert found.notes["heard_spread_ms"] == pytest.approx(8, abs=0.5)
@@ -203,7 +222,7 @@ def test_the_report_ends_with_the_count() -> None:
 
 def test_the_table_of_lines_is_whole() -> None:
     assert list(LINES) == [
-        "fibre", "adsl1m", "adsl512", "adsl256", "4g", "drop", "hole", "satellite",
+        "fibre", "adsl1m", "adsl512", "adsl256", "4g", "drop", "hole", "satellite", "scan",
     ]  # fmt: skip
     for line in LINES.values():
         first = line.script.steps[0]

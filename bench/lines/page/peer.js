@@ -9,6 +9,7 @@ const HEIGHT = 480;
 const COLUMNS = 24;
 const BITS = 48;
 const WRAP = 2 ** 32;
+const CHUNK = 64 * 1024;
 
 const peer = new RTCPeerConnection();
 const context = new AudioContext({ sampleRate: RATE });
@@ -16,14 +17,19 @@ const painted = [];
 const shown = [];
 const stats = [];
 const states = [];
+const documents = [];
 let mouth = null;
 let ear = null;
 let local = null;
+let scanner = null;
 
 const wall = () => performance.timeOrigin + performance.now();
 const fetched = async (path) => (await fetch(path)).arrayBuffer();
 
 peer.onconnectionstatechange = () => states.push([wall() / 1000, peer.connectionState]);
+peer.ondatachannel = ({ channel }) => {
+  channel.onmessage = ({ data }) => documents.push([wall() / 1000, data.byteLength ?? data.length]);
+};
 peer.ontrack = ({ track }) => {
   if (track.kind === "video") return watch(track);
   const stream = new MediaStream([track]);
@@ -179,6 +185,7 @@ window.bench = {
 
   async offer() {
     for (const track of local.getTracks()) peer.addTrack(track, local);
+    scanner = peer.createDataChannel("documents-to-agent");
     await peer.setLocalDescription(await peer.createOffer());
     return gathered();
   },
@@ -196,10 +203,21 @@ window.bench = {
     while (peer.connectionState !== "connected") await new Promise((go) => setTimeout(go, 20));
   },
 
+  async scan(size) {
+    const chunk = new Uint8Array(CHUNK);
+    scanner.bufferedAmountLowThreshold = CHUNK;
+    for (let sent = 0; sent < size; sent += CHUNK) {
+      scanner.send(chunk);
+      if (scanner.bufferedAmount > CHUNK) {
+        await new Promise((go) => scanner.addEventListener("bufferedamountlow", go, { once: true }));
+      }
+    }
+  },
+
   async finish(name) {
     const said = await asked(mouth);
     const [heard, blocks] = await asked(ear);
-    const text = JSON.stringify({ said, heard, shown, painted, stats, states });
+    const text = JSON.stringify({ said, heard, shown, painted, stats, states, documents });
     await fetch(`recording/${name}/words`, { method: "POST", body: text });
     await fetch(`recording/${name}/sound`, { method: "POST", body: new Blob(blocks) });
     peer.close();
