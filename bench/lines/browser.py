@@ -35,10 +35,11 @@ class Studio:
     """Serves the pages on 127.0.0.1 and keeps what they send back."""
 
     def __init__(self, clip: Path) -> None:
+        self._clip = clip
         self._sent: dict[tuple[str, str], bytes] = {}
         self._app = web.Application(client_max_size=256 << 20)
         self._app.router.add_get("/speech", self._speech)
-        self._app.router.add_get("/clip", lambda _: _file(clip))
+        self._app.router.add_get("/clip", self._pictures)
         self._app.router.add_post("/recording/{name}/{part}", self._keep)
         self._app.router.add_static("/", PAGES)
         self.address = ""
@@ -64,14 +65,13 @@ class Studio:
     async def _speech(self, _: web.Request) -> web.Response:
         return web.Response(body=speech().tobytes())
 
+    async def _pictures(self, _: web.Request) -> web.FileResponse:
+        return web.FileResponse(self._clip)
+
     async def _keep(self, request: web.Request) -> web.Response:
         key = request.match_info["name"], request.match_info["part"]
         self._sent[key] = await request.read()
         return web.Response()
-
-
-async def _file(path: Path) -> web.FileResponse:
-    return web.FileResponse(path)
 
 
 @contextlib.asynccontextmanager

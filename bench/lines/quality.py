@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from bench.lines.speech import Samples, resampled
 
 RATE: Final = 16_000
+AUDIBLE: Final = 30
+"""Amplitude, of 32767, below which there is nothing to score: -60 dB of full scale."""
 SILENCE: Final = 1.0
 """The score of a segment in which nothing like speech was heard."""
 
@@ -29,6 +33,9 @@ def score(pairs: Sequence[tuple[Samples, Samples]]) -> list[float]:
 
     scores = []
     for said, heard in pairs:
+        if np.abs(heard).max() < AUDIBLE:  # the library divides by its level
+            scores.append(SILENCE)
+            continue
         try:
             scores.append(
                 float(pesq.pesq(RATE, *(resampled(x, RATE) for x in (said, heard)), "wb"))
