@@ -45,6 +45,8 @@ async def _hold(
                     browser = await chromium(playwright, *ARGUMENTS)
                     calls.append(await call(line, kind, seed, browser, studio, folder))
                     await browser.close()
+                # Half a table is better than none, should the rest fail.
+                report.keep(calls, judge(lines, calls), seed, rehearsal)
     return calls, rehearsal
 
 
@@ -64,11 +66,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.lines", description=__doc__)
     parser.add_argument("--line", action="append", choices=sorted(LINES))
     parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--show", action="store_true", help="print the last run's file again")
     parser.add_argument("--seed", type=int, default=SEED)
     given = parser.parse_args()
     lines = [line for name, line in LINES.items() if not given.line or name in given.line]
     kinds = [kind for kind in KINDS if not given.kind or kind in given.kind]
-    calls, rehearsal = asyncio.run(_hold(lines, kinds, given.seed, Console(file=sys.stderr)))
+    if given.show:
+        calls, rehearsal = report.kept()
+    else:
+        calls, rehearsal = asyncio.run(_hold(lines, kinds, given.seed, Console(file=sys.stderr)))
     console = Console(width=170)
     report.show(console, lines, calls)
     console.print(
@@ -76,8 +82,9 @@ def main() -> None:
         f"{rehearsal.glass_to_glass_ms} ms glass to glass"
     )
     found = judge(lines, calls)
-    written = [report.keep(calls, found, given.seed, rehearsal), *report.plot(lines, calls)]
-    console.print("written: " + ", ".join(str(path) for path in written), highlight=False)
+    if not given.show:
+        written = [report.keep(calls, found, given.seed, rehearsal), *report.plot(lines, calls)]
+        console.print("written: " + ", ".join(str(path) for path in written), highlight=False)
     report.conclude(console, found)
 
 

@@ -143,7 +143,6 @@ class StockEnd(End):
         self._pc = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
-        self._channel = self._pc.createDataChannel(TO_AGENT)
         self._pc.on("track", self._arrived)
         self._pc.on("connectionstatechange", lambda: self.note(self._pc.connectionState))
 
@@ -151,6 +150,8 @@ class StockEnd(End):
         """Offer both tracks."""
         for track in self._tracks:
             self._pc.addTrack(track)
+        # After the tracks: made before them, the channel gets a transport that is never connected.
+        self._channel = self._pc.createDataChannel(TO_AGENT)
         transport = self._pc.getTransceivers()[0].receiver.transport
         seams.gather_loopback(transport.transport.iceGatherer)
         await self._pc.setLocalDescription(await self._pc.createOffer())

@@ -91,6 +91,13 @@ def keep(calls: Sequence[Call], goals: Sequence[Goal], seed: int, rehearsal: Reh
     return path
 
 
+def kept() -> tuple[list[Call], Rehearsal]:
+    """Read the last run's lines.json."""
+    text = json.loads((OUT / "lines.json").read_text())
+    calls = [Call.model_validate(one) for one in text["calls"]]
+    return calls, Rehearsal.model_validate(text["rehearsal"])
+
+
 def plot(lines: Sequence[Line], calls: Sequence[Call]) -> list[Path]:
     """Draw delay and pictures over time for each line; nothing without matplotlib."""
     try:
