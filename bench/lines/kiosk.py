@@ -150,7 +150,7 @@ class StockEnd(End):
         """Offer both tracks."""
         for track in self._tracks:
             self._pc.addTrack(track)
-        # After the tracks: made before them, the channel gets a transport that is never connected.
+        # After the tracks: with the channel made first, aiortc 1.16 never connects.
         self._channel = self._pc.createDataChannel(TO_AGENT)
         transport = self._pc.getTransceivers()[0].receiver.transport
         seams.gather_loopback(transport.transport.iceGatherer)
