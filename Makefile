@@ -21,8 +21,11 @@ SOAK_CALLS ?=
 SOAK_SCANS ?=
 SECONDS ?= 60
 SEED ?=
+LINE ?=
+# Where the extra `bench` is installed: without it there is no score of speech and no plot.
+BENCH_PYTHON ?= $(BIN)/python
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench man lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-lines man lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -91,6 +94,9 @@ bench: ## Measure a visit, what a worker process and proofs cost, the loop's lag
 
 man: ## Man pages and shell completion from the commands' help: build/man, build/completion
 	@$(BIN)/python -m scripts.manuals build
+
+bench-lines: ## The same call over bad lines: stock aiortc, kioskd, Chromium (LINE=adsl512 for one; SEED=)
+	@$(BENCH_PYTHON) -m bench.lines $(if $(LINE),--line '$(LINE)') $(if $(SEED),--seed '$(SEED)')
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
