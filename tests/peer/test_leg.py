@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import math
 import os
+import random
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from aiohttp import web
+from aiortc.rtp import RtpPacket
 from av import Packet
 from av.video.codeccontext import VideoCodecContext
 from playwright.async_api import Browser, Page, async_playwright
@@ -80,6 +82,12 @@ async function decoded() {
   for (const s of (await pc.getStats()).values())
     if (s.type === 'inbound-rtp' && s.kind === 'video') return s.framesDecoded;
   return 0;
+}
+async function sound() {
+  for (const s of (await pc.getStats()).values())
+    if (s.type === 'inbound-rtp' && s.kind === 'audio')
+      return [s.packetsLost, s.concealedSamples / s.totalSamplesReceived];
+  return [0, 1];
 }
 </script>"""
 
@@ -253,6 +261,42 @@ async def test_media_go_both_ways(browser: Browser, url: str) -> None:
         assert stats.sent_bps is not None
         assert stats.sent_bps > 0
         assert stats.loss_received == pytest.approx(0, abs=0.05)
+
+
+def _lose_sound(leg: Leg, share: float) -> None:
+    """Lose packets of sound both ways: theirs before they are counted, ours once encrypted."""
+    assert leg._pc is not None
+    audio, rng = leg._pc.getTransceivers()[0], random.Random(1)
+    handle, transport = audio.receiver._handle_rtp_packet, audio.sender.transport
+    send, source = transport._send_rtp, audio.sender._ssrc.to_bytes(4, "big")
+
+    async def receive(packet: RtpPacket, arrival_time_ms: int) -> None:
+        if rng.random() >= share:
+            await handle(packet, arrival_time_ms)
+
+    async def transmit(data: bytes) -> None:
+        if data[8:12] != source or rng.random() >= share:
+            await send(data)
+
+    audio.receiver._handle_rtp_packet = receive  # type: ignore[method-assign]
+    transport._send_rtp = transmit  # type: ignore[method-assign]
+
+
+async def test_lost_sound_is_recovered_at_both_ends(browser: Browser, url: str) -> None:
+    page = await _open(browser, url)
+    async with _kiosk() as kiosk:
+        offer = await kiosk.leg.offer()
+        _lose_sound(kiosk.leg, 0.05)
+        await kiosk.leg.accept(await page.evaluate("sdp => answer(sdp)", offer))
+        await kiosk.until(lambda: len(kiosk.sound) >= 600, 40)
+        ours = (await kiosk.leg.stats()).sound
+        lost, concealed = await page.evaluate("sound()")
+    assert ours is not None
+    assert ours.recovered_red_s > 0.15
+    assert ours.concealed_s / ours.played_s < 0.02
+    assert ours.malformed_packets == 0
+    assert lost > 5
+    assert concealed < 0.03
 
 
 async def test_channels_carry_text_and_bytes(browser: Browser, url: str) -> None:
