@@ -64,7 +64,7 @@ def test_doctor_names_wrong_settings_first(config: Path) -> None:
 def test_its_json_is_what_the_schema_says(config: Path) -> None:
     result = kioskctl("doctor", "--config", str(config), "--json", "--language", "en")
     told = Report.model_validate_json(result.stdout, strict=True)
-    assert told.version == 2
+    assert told.version == 3
     assert told.verdict is Verdict.BROKEN
     assert told.findings[0].id == Trouble.DEAD
     assert told.took_s < 15
