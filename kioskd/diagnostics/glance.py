@@ -177,7 +177,8 @@ def devices(status: Status, console: Console, *, brief: bool = False) -> Rendera
     table.add_column("what", ratio=1, overflow=cut if brief else "fold", no_wrap=brief)
     drawn = signs(console)
     for one in status.devices:
-        state = Text(f"{drawn.states[one.state]} {one.state.value}", _STATES[one.state])
+        style = "dim" if one.reason is Reason.NOT_CONFIGURED else _STATES[one.state]
+        state = Text(f"{drawn.states[one.state]} {one.state.value}", style)
         table.add_row(one.kind.value, state, ago(one.since_s), _what(one, brief=brief))
     return table
 
@@ -185,9 +186,9 @@ def devices(status: Status, console: Console, *, brief: bool = False) -> Rendera
 def _what(one: DeviceStatus, *, brief: bool) -> Text:
     if one.reason is None:
         return Text(one.driver, "dim")
-    told = Text(one.reason.value, "bold")
     if one.reason is Reason.NOT_CONFIGURED:
-        return told
+        return Text(one.reason.value, "dim")
+    told = Text.assemble((one.reason.value, "bold"))
     told.append(f"  {device_id(one.kind, one.reason)}", "cyan")
     if brief:
         return told.append(f"  {one.detail}")

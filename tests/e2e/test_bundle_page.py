@@ -81,7 +81,7 @@ async def look(one: Watched, address: str) -> None:
     finding = page.locator("#findings article").first
     await expect(finding).to_contain_text("KSK-231")
     await expect(page.locator("#glance")).to_contain_text("papier coincé")
-    await page.get_by_role("button", name="EN").click()
+    await page.get_by_role("button", name="EN", exact=True).click()
     await expect(page.locator("#verdict")).to_have_text("Degraded")
     assert await page.evaluate("document.documentElement.lang") == "en"
 
@@ -118,7 +118,7 @@ async def test_it_shows_a_kiosk_and_asks_for_nothing(tmp_path: Path) -> None:
         assert one.asked == [address]
         assert await page.title() == "fc-0001 - kioskd"
         await page.screenshot(path=stage.ARTEFACTS / "bundle-en.png", full_page=True)
-        await page.get_by_role("button", name="FR").click()
+        await page.get_by_role("button", name="FR", exact=True).click()
         await page.screenshot(path=stage.ARTEFACTS / "bundle-fr.png", full_page=True)
         await page.emulate_media(color_scheme="dark")
         await page.screenshot(path=stage.ARTEFACTS / "bundle-dark.png", full_page=True)

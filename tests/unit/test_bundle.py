@@ -26,6 +26,8 @@ from kioskd.diagnostics.bundle_file import (
     pack,
     page,
 )
+from tests.canary import bundle as canary_bundle
+from tests.canary.search import search_in
 
 SUBJECT = Subject("fc-0001", "0.1.0", datetime(2026, 11, 25, tzinfo=UTC), True, "a file")
 DATA: dict[str, Any] = {"language": "fr", "doctor": {}, "status": None}
@@ -94,3 +96,15 @@ def test_it_can_be_listed(tmp_path: Path) -> None:
     listed = contents(file)
     assert [name for name, _, _ in listed] == [PAGE, LOG, MANIFEST, "units.txt"]
     assert all(title == TITLES[name] for name, _, title in listed)
+
+
+def test_the_canary_sees_into_a_bundle(tmp_path: Path) -> None:
+    mark = "Zq0123456789abcd"
+    for lines_, seen in (
+        ([json.dumps({"event": f"hello {mark}"})], {LOG, PAGE}),
+        (lines(3), set()),
+    ):
+        file = tmp_path / "one.zip"
+        file.write_bytes(pack(SUBJECT, [], lines_, DATA).data)
+        hits = search_in(canary_bundle.contents(file), mark)
+        assert {hit.place.removeprefix("bundle's ") for hit in hits} == seen

@@ -10,7 +10,8 @@ const WORDS = {
     broker: "Serveur d'appels", screen: "Écran", visit: "Visite", up: "En marche depuis",
     lag: "Retard de la boucle", memory: "Mémoire", service: "Service",
     yes: "connecté", no: "NON CONNECTÉ", in: "en service", off: "en maintenance",
-    after: "maintenance après la visite", nobody: "personne",
+    after: "maintenance après la visite", choosing: "personne", closed: "service fermé",
+    waiting: "attend", connecting: "connexion", talking: "en communication", ended: "finie",
     devices: "Appareils", device: "appareil", state: "état", reason: "raison", driver: "pilote",
     log: "Journal", all: "tout", least: "au moins", any: "tous les appareils",
     search: "Chercher dans le journal", troubles: "Seulement ce qui est expliqué",
@@ -33,7 +34,8 @@ const WORDS = {
     broker: "Broker", screen: "Screen", visit: "Visit", up: "Up for",
     lag: "Loop lag", memory: "Memory", service: "Service",
     yes: "connected", no: "NOT CONNECTED", in: "in service", off: "in maintenance",
-    after: "maintenance after the visit", nobody: "nobody",
+    after: "maintenance after the visit", choosing: "nobody", closed: "service closed",
+    waiting: "waits", connecting: "connecting", talking: "talks", ended: "over",
     devices: "Devices", device: "device", state: "state", reason: "reason", driver: "driver",
     log: "Log", all: "all", least: "at least", any: "all devices",
     search: "Search in the log", troubles: "Only what is explained",
@@ -135,12 +137,12 @@ function glance() {
   if (one === null) return el("section", { id: "glance" }, title, el("p", {}, say("dead")));
   const wired = (name, well) => tile(name, say(well ? "yes" : "no"), well ? "" : "bad");
   const stage = { off: "in", on: "off", "after-visit": "after" }[one.maintenance.stage];
-  const call = one.call.scene === "choosing" ? say("nobody") : `${one.call.scene} ${one.call.service ?? ""}`;
+  const call = [say(one.call.scene), one.call.service].filter(Boolean).join(", ");
   const rows = one.devices.map((device) => {
     const word = device.state === "degraded" ? say("state_degraded") : say(device.state);
     return el("tr", {},
       el("td", {}, say(device.kind)),
-      el("td", {}, el("span", { class: `chip ${COLOURS[device.state]}` }, word)),
+      el("td", {}, el("span", { class: `chip ${device.reason === "not-configured" ? "" : COLOURS[device.state]}` }, word)),
       el("td", {}, [reason(device.reason), device.detail].filter(Boolean).join(" : ")),
       el("td", {}, device.driver));
   });
