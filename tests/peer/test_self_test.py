@@ -57,6 +57,7 @@ async def the_rig() -> AsyncIterator[rigs.Rig]:
 async def rig(the_rig: rigs.Rig) -> AsyncIterator[rigs.Rig]:
     await the_rig.restore()
     await the_rig.idle()
+    await the_rig.resident.until("online", lambda view: view.online)
     yield the_rig
     await until(the_rig, lambda seen: seen == QUIET)
 

@@ -77,15 +77,13 @@ async def try_speaker(devices: Devices, marks: Marks) -> None:
     heard = chirp.wave_of(pcm)
     marks.show("speaker-heard.wav", wav(pcm))
     found = await asyncio.to_thread(chirp.find, heard, starts)
-    marks.curves += [
-        _levels(heard),
-        Curve(
-            name="correlation",
-            values=list(found.curve),
-            start_s=round(found.delay_s - found.curve_s / 2, 4),
-            seconds=found.curve_s,
-        ),
-    ]
+    marks.curves.append(_levels(heard))
+    if found.found:
+        start_s = round(found.delay_s - found.curve_s / 2, 4)
+        values, seconds = list(found.curve), found.curve_s
+        marks.curves.append(
+            Curve(name="correlation", values=values, start_s=start_s, seconds=seconds)
+        )
     marks.mark(Look.PLAYED, 10, 1)
     _judge_loop(found, heard, marks)
 
