@@ -27,6 +27,7 @@ from kioskd.diagnostics.bundle_file import (
     page,
 )
 from tests.canary import bundle as canary_bundle
+from tests.canary.marks import words
 from tests.canary.search import search_in
 
 SUBJECT = Subject("fc-0001", "0.1.0", datetime(2026, 11, 25, tzinfo=UTC), True, "a file")
@@ -106,5 +107,5 @@ def test_the_canary_sees_into_a_bundle(tmp_path: Path) -> None:
     ):
         file = tmp_path / "one.zip"
         file.write_bytes(pack(SUBJECT, [], lines_, DATA).data)
-        hits = search_in(canary_bundle.contents(file), mark)
+        hits = search_in(canary_bundle.contents(file), words(mark))
         assert {hit.place.removeprefix("bundle's ") for hit in hits} == seen
