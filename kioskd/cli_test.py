@@ -118,7 +118,11 @@ class _Session:
         if printed is None or self.expect or not self.asks:
             return
         question = words(self.language).tests.lay_page.format(code=printed)
-        answer = await in_thread(lambda: input(question))
+        print(question, end="", flush=True)  # Python's own prompt goes to stderr
+        try:
+            answer = await in_thread(input)
+        except EOFError:  # nobody is there after all
+            return
         if answer.strip().lower() != "s":
             self.expect = printed
 

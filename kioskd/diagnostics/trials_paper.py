@@ -37,7 +37,7 @@ _TITLE: Final = 6.0
 _AXIS: Final = 18.0
 _FOOT: Final = 46.0
 _GAP: Final = 12.0
-_PICTURES_AT_MOST: Final = 900
+_PICTURES_AT_MOST: Final = 640
 
 
 def write_paper(path: Path, report: TestReport, outcomes: Sequence[Outcome]) -> None:

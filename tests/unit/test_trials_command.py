@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -78,3 +80,37 @@ def test_without_daemon_and_configuration_it_says_so(tmp_path: Path) -> None:
 )
 def test_wrong_usage_exits_3(arguments: tuple[str, ...]) -> None:
     assert kioskctl(*arguments).returncode == 3
+
+
+def at_a_terminal(config: Path, answer: str) -> tuple[int, str]:
+    """Print and scan as somebody at a terminal does who answers so; return what it says."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "kioskd.cli", "test", "printer", "scanner"]
+    with subprocess.Popen(
+        [*command, "--config", str(config), "--language", "en"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "dumb"},
+    ) as process:
+        os.close(theirs)
+        said = b""
+        asked = False
+        with contextlib.suppress(OSError):  # EIO: the other end has closed it
+            while data := os.read(ours, 4096):
+                said += data
+                if not asked and b"to skip:" in said:
+                    asked = True
+                    os.write(ours, answer.encode() + b"\n")
+        os.close(ours)
+    assert asked
+    return process.returncode, said.decode()
+
+
+def test_somebody_at_a_terminal_is_asked_for_the_printed_page(config: Path) -> None:
+    code, said = at_a_terminal(config, "")
+    assert code == 2, "the simulated scanner has another page"
+    assert "KSK-053" in said
+    code, said = at_a_terminal(config, "s")
+    assert code == 0
+    assert "KSK-053" not in said
