@@ -58,14 +58,13 @@ def live(environment: Mapping[str, str] | None = None) -> bool:
 
 def console() -> Console:
     """Return where to print. NO_COLOR (no-color.org) is honoured; a plain terminal gets none."""
+    serial = plain() and sys.stdout.isatty()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        if plain():
+        if serial:
             sys.stdout.reconfigure(encoding="ascii", errors=LETTERS)
         elif sys.stdout.encoding.lower() != "utf-8":
             sys.stdout.reconfigure(errors=LETTERS)
-    if plain():
-        return Console(highlight=False, color_system=None)
-    return Console(highlight=False)
+    return Console(highlight=False, color_system=None if serial else "auto")
 
 
 def width(to: Console) -> int:
