@@ -50,7 +50,9 @@ class Exit(IntEnum):
     INTERNAL = 4
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=True, help=__doc__, rich_markup_mode="markdown"
+)
 config_app = typer.Typer(no_args_is_help=True, help="Check and describe the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_audit.app, name="audit")
@@ -276,6 +278,7 @@ def main() -> None:
     """Run kioskctl."""
     # What is printed is the answer; drivers that are checked in this process say it by errors.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    terminal.prepare()
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

@@ -92,14 +92,14 @@ def pack(
     without any log.
     """
     cut = [Part(one.name, _cut(one.text)) for one in parts]
-    kept = list(log)
+    kept, bare = list(log), 0
     while True:
         data = _zip(subject, cut, kept, len(log), page_data)
         if len(data) <= limit:
             return Packed(data, len(kept), len(log) - len(kept))
         if not kept:
             raise ValueError(f"{len(data)} bytes without any log, more than {limit}")
-        bare = len(_zip(subject, cut, [], len(log), page_data))
+        bare = bare or len(_zip(subject, cut, [], len(log), page_data))
         share = max(0.0, (limit - bare) * _ROOM / max(1, len(data) - bare))
         kept = kept[len(kept) - min(int(len(kept) * share), len(kept) - 1) :]
 
@@ -137,7 +137,7 @@ def _zip(
     files[PAGE] = page({**page_data, "manifest": manifest, "parts": files, "log": shown})
     files[LOG] = "".join(f"{line}\n" for line in log)
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as opened:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as opened:
         for name in sorted(files, key=lambda one: (one != PAGE, one)):
             info = zipfile.ZipInfo(name, subject.made.timetuple()[:6])
             info.external_attr = 0o600 << 16

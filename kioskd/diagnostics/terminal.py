@@ -56,15 +56,24 @@ def live(environment: Mapping[str, str] | None = None) -> bool:
     return sys.stdout.isatty() and not plain(environment)
 
 
-def console() -> Console:
-    """Return where to print. NO_COLOR (no-color.org) is honoured; a plain terminal gets none."""
+def prepare() -> None:
+    """Set the standard output up; call before anything is printed, the library's help included.
+
+    On a serial line rich, and typer with it, colours nothing once TERM is the only such terminal
+    that it knows.
+    """
+    serial = plain() and sys.stdout.isatty()
+    if serial:
+        os.environ["TERM"] = "dumb"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        if plain():
+        if serial:
             sys.stdout.reconfigure(encoding="ascii", errors=LETTERS)
         elif sys.stdout.encoding.lower() != "utf-8":
             sys.stdout.reconfigure(errors=LETTERS)
-    if plain():
-        return Console(highlight=False, color_system=None)
+
+
+def console() -> Console:
+    """Return where to print. NO_COLOR (no-color.org) is honoured."""
     return Console(highlight=False)
 
 

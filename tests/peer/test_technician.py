@@ -155,8 +155,8 @@ async def test_on_a_serial_line_there_is_a_line_for_each_change(config: Path, te
 async def test_a_status_on_a_serial_line_is_letters(config: Path) -> None:
     async with daemon(config) as service:
         await service.until_ready(0)
-        for command in ("status", "devices", "services"):
-            async with terminal(command, *at(config), term="vt220") as one:
+        for command in (*(("status", *at(config)), ("services", *at(config))), ("logs", "--help")):
+            async with terminal(*command, term="vt220") as one:
                 assert await one.ended() == 0
             assert one.seen.isascii()
             assert b"\x1b" not in one.seen
