@@ -17,7 +17,6 @@ from tests.canary.search import Hit
 from tests.faults import screens
 from tests.faults.rig import rig
 
-
 TRIES: Final = 2
 
 
@@ -36,6 +35,7 @@ async def _run(names: list[str]) -> dict[str, list[Hit] | None]:
                     print(f"{state.name}: {error}", flush=True)
                     await kiosk.restore()
                 else:
+                    print(f"{state.name}: {found[state.name]}", flush=True)
                     break
     return found
 
