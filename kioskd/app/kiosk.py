@@ -51,8 +51,8 @@ PULSE_S: Final = 10.0
 """A loop that waits for an event looks up each BEAT_S; PULSE_S without that is a hang."""
 OF_A_VISIT: Final = ("print", "scan", "send", "leg", "sensors")
 """Work that must have ended before a visit's traces are wiped."""
-COLLECT_S: Final = (1.0, 2.0, 3.0)
-"""Pauses after a visit; the screen's old Chromium has gone some 2 s after it."""
+COLLECT_S: Final = (1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 5.0, 10.0)
+"""Pauses after a visit. The screen's old Chromium has gone after some 2 s, on a slow machine 10."""
 SHOW_EVERY_S: Final = 5.0
 """The view is sent again at this pace: opening hours and waiting times move by themselves."""
 

@@ -15,7 +15,10 @@ from tests.canary.marks import Codings
 from tests.canary.screen import PROFILES
 from tests.faults.rig import LOG, Rig
 
-CHUNK_BYTES: Final = 16 << 20
+CHUNK_BYTES: Final = 1 << 20
+OVERLAP_BYTES: Final = 512
+"""More than what is searched for is long; what lies there is counted twice."""
+_NOTHING: Final = bytes(CHUNK_BYTES + OVERLAP_BYTES)
 CUPS_OWN: Final = ("cache", "log", "run", "spool")
 """What cupsd writes; `device` and `printed` are the paper that came out."""
 OF_SCREEN: Final = "the screen's Chromium"
@@ -87,7 +90,10 @@ def _processes(rig: Rig) -> Iterator[tuple[str, int]]:
 
 
 def _memory(pid: int) -> Iterator[bytes]:
-    """Yield what a process has written to its memory (proc_pid_maps(5)), in overlapping parts."""
+    """Yield what a process has written to its memory (proc_pid_maps(5)), in overlapping parts.
+
+    Most of a browser's is reserved and was never written to: it is left out.
+    """
     maps = Path(f"/proc/{pid}/maps").read_text()
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123  (unbuffered)
         for line in maps.splitlines():
@@ -97,4 +103,7 @@ def _memory(pid: int) -> Iterator[bytes]:
                 continue
             for at in range(start, end, CHUNK_BYTES):
                 with contextlib.suppress(OSError, OverflowError):  # not there after all
-                    yield os.pread(memory.fileno(), min(CHUNK_BYTES, end - at), at)
+                    size = min(CHUNK_BYTES + OVERLAP_BYTES, end - at)
+                    part = os.pread(memory.fileno(), size, at)
+                    if part != _NOTHING[: len(part)]:
+                        yield part

@@ -28,6 +28,9 @@ class Kiosk:
         self.actions = actions
         self._client = client
 
+    def has_a_screen(self) -> bool:
+        return self.server.connected
+
     @asynccontextmanager
     async def page(self, query: str = "") -> AsyncIterator[ClientWebSocketResponse]:
         async with self._client.ws_connect(f"{self.server.url}ws{query}") as one:
@@ -93,13 +96,13 @@ async def test_a_page_that_falls_silent_is_no_screen(
 ) -> None:
     monkeypatch.setattr(orders, "MUTE_S", 0.5)
     async with kiosk.page("?screen=a") as page:
-        assert kiosk.server.connected, "nobody keeps it: who is connected counts"
+        assert kiosk.has_a_screen(), "nobody keeps it: who is connected counts"
         async with kiosk.keeper() as keeper:
             await page.send_str(DRAWN)
             await until(keeper, lambda order: order.drawing == ("a",))
+            assert kiosk.has_a_screen()
             await until(keeper, lambda order: order.drawing == ())
-            connected: bool = kiosk.server.connected
-            assert not connected
+            assert not kiosk.has_a_screen()
             await page.send_str(DRAWN)
             await until(keeper, lambda order: order.drawing == ("a",))
 
