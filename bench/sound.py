@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -379,9 +380,14 @@ def main() -> int:
     real = [] if "--simulated" in sys.argv else asyncio.run(from_chromium())
     if real:
         console.print(table("from Chromium over loopback", real))
+    # A machine that has too much to do is a bad line itself.
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    print(f"load of the machine meanwhile: {load:.1f} for each processor")
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    told = {"simulated": simulated, "chromium": real}
-    OUT.write_text(json.dumps({k: [asdict(r) for r in v] for k, v in told.items()}, indent=2))
+    told: dict[str, object] = {"load": load}
+    for kind, rows in (("simulated", simulated), ("chromium", real)):
+        told[kind] = [asdict(row) for row in rows]
+    OUT.write_text(json.dumps(told, indent=2))
     met = goals(simulated + real)
     for goal, is_met in met:
         print(f"{'met   ' if is_met else 'missed'} {goal}")

@@ -23,7 +23,7 @@ from kioskd.sound.store import PacketStore, Waiting
 SPEED: Final = 0.25
 """How much faster or slower speech goes at most: it stays easy to follow."""
 MOST_SURPLUS_S: Final = 0.6
-"""More than that is cut off: played off at SPEED it would last 3 s."""
+"""More than that is cut off: played off at SPEED it lasts 2.4 s."""
 TICK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE
 SETTLED_S: Final = 0.005
 """More than a tick and that must be left over before a packet is taken earlier."""
