@@ -78,11 +78,10 @@ class End(ABC):
 
 
 class KioskdEnd(End):
-    """kioskd's leg as it is; its picture is decoded after the call, as the screen page does."""
+    """kioskd's leg as it is, and of its screen page the decoder."""
 
     def __init__(self, senses: Senses) -> None:
         super().__init__(senses)
-        self._key_seen = False
         self._asking: set[asyncio.Task[None]] = set()
         self._leg = Leg(
             ice_servers=[],
@@ -121,11 +120,7 @@ class KioskdEnd(End):
         self.note(state.value)
 
     def _see(self, data: bytes, _: int, key: bool) -> None:
-        self._key_seen = self._key_seen or key
-        if self._key_seen:
-            self.senses.show_encoded(data)
-        else:
-            # As the screen page does, which cannot begin in the middle.
+        if not self.senses.show_encoded(data, key):
             asking = asyncio.ensure_future(self._leg.request_keyframe())
             self._asking.add(asking)
             asking.add_done_callback(self._asking.discard)

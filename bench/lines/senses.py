@@ -41,7 +41,7 @@ class Senses:
         self._number = -1
         self._painted: dict[int, int] = {}
         self._heard: list[tuple[float, bytes]] = []
-        self._encoded: list[tuple[float, bytes]] = []
+        self._decoder: VideoCodecContext | None = None
         self._shown: list[Shown] = []
 
     async def chunk(self) -> AudioChunk:
@@ -70,23 +70,37 @@ class Senses:
         """Hear 20 ms (`Speaker.play`)."""
         self._heard.append((self._now(), pcm))
 
-    def show_encoded(self, data: bytes) -> None:
-        """See a VP8 frame; it is decoded after the call, so as to cost it nothing."""
-        self._encoded.append((self._now(), data))
+    def show_encoded(self, data: bytes, key: bool) -> bool:
+        """See a VP8 frame, as the screen page does; tell whether the decoder could go on.
+
+        It cannot begin but with a key frame, nor go on after what it could not decode.
+        """
+        at = self._now()
+        if self._decoder is None:
+            if not key:
+                return False
+            self._decoder = _decoder()
+        try:
+            frames = self._decoder.decode(av.Packet(data))
+        except av.error.FFmpegError:
+            self._decoder = None
+            return False
+        self._shown += [_seen(at, frame) for frame in frames]
+        return True
 
     def show(self, frame: av.VideoFrame) -> None:
         """See a decoded picture."""
         self._shown.append(_seen(self._now(), frame))
 
     def recording(self, concealment: list[Concealment]) -> Recording:
-        """Return what was written down; decodes what is still encoded."""
+        """Return what was written down."""
         heard = play(self._heard)
         return Recording(
             said_from=self._begin() + self._wall,
             heard_from=heard.begin,
             heard=heard.samples,
             real=heard.real,
-            shown=self._shown + _decoded(self._encoded),
+            shown=self._shown,
             painted=self._painted,
             concealment=concealment,
             notes={
@@ -104,17 +118,11 @@ class Senses:
         return time.monotonic() + self._wall
 
 
-def _decoded(encoded: list[tuple[float, bytes]]) -> list[Shown]:
+def _decoder() -> VideoCodecContext:
     decoder = av.CodecContext.create("vp8", "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.thread_count = 1  # with more it holds pictures back, which then get others' times
-    shown = []
-    for at, data in encoded:
-        try:
-            shown += [_seen(at, frame) for frame in decoder.decode(av.Packet(data))]
-        except av.error.InvalidDataError:
-            continue  # nothing to see: the gap will tell
-    return shown
+    return decoder
 
 
 def _seen(at: float, frame: av.VideoFrame) -> Shown:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
 from bench.lines import clip, recovery
 from bench.lines.picture import Sight, lip_sync, measure, sights
 from bench.lines.recording import Shown
+from bench.lines.senses import Senses
 from bench.lines.sound import Moment
 from drivers.camera.picture import draw, read
 
@@ -127,6 +131,34 @@ def test_a_picture_recovers_when_it_moves_for_good() -> None:
     twice = seen((7, 10.5), (11, 12))
     assert recovery.picture(twice, T0 + 8, T0 + 20) == pytest.approx(4, abs=0.15)
     assert recovery.picture(seen((7, 20)), T0 + 8, T0 + 20) is None
+
+
+async def test_the_kiosk_sees_from_a_key_frame_on(tmp_path: Path) -> None:
+    clip.make(tmp_path / "clip")
+    senses = Senses(tmp_path / "clip")
+    encoder = av.CodecContext.create("libvpx", "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = clip.WIDTH, clip.HEIGHT, "yuv420p"
+    encoder.time_base = Fraction(1, clip.FPS)
+    encoder.options = {"deadline": "realtime", "lag-in-frames": "0"}
+    packets = []
+    for number in range(4):
+        taken = await senses.frame()
+        planes = np.frombuffer(taken.i420, np.uint8).reshape(-1, clip.WIDTH)
+        picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        picture.pts = number
+        packets += [(bytes(one), one.is_keyframe) for one in encoder.encode(picture)]
+    assert [key for _, key in packets] == [True, False, False, False]
+    assert not senses.show_encoded(*packets[1])
+    assert [senses.show_encoded(*one) for one in packets[:3]] == [True] * 3
+    assert not senses.show_encoded(b"\x01", False)
+    assert not senses.show_encoded(*packets[3])
+    recording = senses.recording([])
+    assert [recording.painted[one.number] for one in recording.shown] == [
+        one.painted_ms for one in recording.shown
+    ]
+    assert len(recording.shown) == 3
+    assert (recording.shown[0].width, recording.shown[0].height) == (clip.WIDTH, clip.HEIGHT)
 
 
 def test_the_clip_is_the_same_each_time_and_carries_a_strip(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_call_that_died_has_lost_all() -> None:
     assert found.mouth_to_ear_p95_ms is None
     assert found.lost_percent == pytest.approx(100, abs=0.5)
     assert found.fps == 0
-    assert found.frozen_s == pytest.approx(30, abs=0.1)
+    assert found.frozen_s == pytest.approx(25, abs=0.1)
 
 
 def test_a_receiver_that_plays_no_more_conceals_all() -> None:
