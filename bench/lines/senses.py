@@ -7,6 +7,7 @@ through them. Times written down are of the wall clock, the only one that a brow
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk
 
 CHUNK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE
+PATIENCE_S: Final = 0.2
 MS: Final = 1000
 WRAP: Final = 1 << 32
 
@@ -45,9 +47,13 @@ class Senses:
         self._shown: list[Shown] = []
 
     async def chunk(self) -> AudioChunk:
-        """Say the next 20 ms, once they have passed (`Microphone.chunk`)."""
+        """Say the next 20 ms, once they have passed (`Microphone.chunk`).
+
+        Who asks late loses the oldest, as the contract says: what waited would come in a burst.
+        """
         begun = self._begin()
-        self._chunks += 1
+        late = time.monotonic() - begun - (self._chunks + 1) * CHUNK_S
+        self._chunks += 1 + max(0, math.ceil((late - PATIENCE_S) / CHUNK_S))
         at = begun + self._chunks * CHUNK_S
         await asyncio.sleep(at - time.monotonic())
         first = (self._chunks - 1) * CHUNK_SAMPLES % self._round

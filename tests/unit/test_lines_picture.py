@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from av.video.codeccontext import VideoCodecContext
 from bench.lines import clip, recovery
 from bench.lines.picture import Sight, lip_sync, measure, sights
 from bench.lines.recording import Shown
-from bench.lines.senses import Senses
+from bench.lines.senses import CHUNK_S, Senses
 from bench.lines.sound import Moment
+from bench.lines.speech import round_from, speech
 from drivers.camera.picture import draw, read
+from kioskd.hal.microphone import CHUNK_SAMPLES
 
 T0 = 1_700_000_000.0
 
@@ -131,6 +134,18 @@ def test_a_picture_recovers_when_it_moves_for_good() -> None:
     twice = seen((7, 10.5), (11, 12))
     assert recovery.picture(twice, T0 + 8, T0 + 20) == pytest.approx(4, abs=0.15)
     assert recovery.picture(seen((7, 20)), T0 + 8, T0 + 20) is None
+
+
+async def test_a_late_listener_loses_the_oldest_and_not_the_time(tmp_path: Path) -> None:
+    clip.make(tmp_path / "clip")
+    senses = Senses(tmp_path / "clip")
+    first = await senses.chunk()
+    await asyncio.sleep(0.5)
+    later = await senses.chunk()
+    chunks = round((later.captured_at - first.captured_at) / CHUNK_S)
+    assert chunks >= 14  # 0.5 s later, of which 0.2 s may wait
+    wanted = round_from(speech(), chunks * CHUNK_SAMPLES, CHUNK_SAMPLES)
+    assert later.pcm == wanted.tobytes()
 
 
 async def test_the_kiosk_sees_from_a_key_frame_on(tmp_path: Path) -> None:
