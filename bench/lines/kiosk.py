@@ -31,6 +31,7 @@ from bench.lines.senses import Senses
 from kioskd.call import seams
 from kioskd.call.leg import TO_AGENT, Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
+from kioskd.call.statistics import SoundStats
 from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE
 from kioskd.logging import configure
 
@@ -83,6 +84,7 @@ class KioskdEnd(End):
     def __init__(self, senses: Senses) -> None:
         super().__init__(senses)
         self._asking: set[asyncio.Task[None]] = set()
+        self._heard: SoundStats | None = None
         self._leg = Leg(
             ice_servers=[],
             audio=MicrophoneTrack(senses.chunk),
@@ -104,7 +106,16 @@ class KioskdEnd(End):
 
     async def stats(self) -> dict[str, Any]:
         """Return the leg's figures."""
-        return dataclasses.asdict(await self._leg.stats())
+        stats = await self._leg.stats()
+        self._heard = stats.sound
+        return dataclasses.asdict(stats)
+
+    def concealment(self) -> Concealment | None:
+        """Return what the jitter buffer told at the last look."""
+        if self._heard is None:
+            return None
+        total, made_up = self._heard.played_s, self._heard.concealed_s
+        return Concealment(time.time(), round(total * SAMPLE_RATE), round(made_up * SAMPLE_RATE))
 
     async def scan(self, size: int) -> None:
         """Send chunks as fast as the channel drains."""

@@ -242,7 +242,10 @@ class ScreenServer:
         data = await asyncio.to_thread(self._page_picture, document, int(number))
         if data is None:
             raise web.HTTPNotFound
-        return web.Response(body=data, content_type="image/jpeg")
+        response = web.Response(body=data, content_type="image/jpeg")
+        # A connection that is kept open holds its last response, and with it a resident's page.
+        response.force_close()
+        return response
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(
