@@ -93,6 +93,7 @@ async def _configuration(
     raw["documents"] = {"spool": str(folder / "spool")}
     raw["control"] = {"socket": str(folder / "control.sock")}
     raw["state"] = {"folder": str(folder / "state")}
+    raw["microphone"]["echo_db"] = -20  # it hears the loudspeaker, as in a room
     if options.real:
         await _use_real_stacks(raw, folder, stack)
     for kind, value in {
