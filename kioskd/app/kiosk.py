@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from kioskd.app import view
+from kioskd.app import presses, view
 from kioskd.app.audited import Step
 from kioskd.app.auditing import Auditing
 from kioskd.app.calls import Calls, servers_of
@@ -27,7 +27,6 @@ from kioskd.call import control
 from kioskd.documents.spool import Spool
 from kioskd.errors import PeerFault
 from kioskd.hal.panel import PanelEvent
-from kioskd.hal.scanner import ScanSettings
 from kioskd.runtime.tasks import TaskOwner
 from kioskd.runtime.vitals import collect_what_is_dropped
 from kioskd.runtime.watchdog import Watchdog
@@ -41,7 +40,7 @@ from kioskd.visit import events as ev
 from kioskd.visit.effects import Effect
 from kioskd.visit.events import Event
 from kioskd.visit.machine import step
-from kioskd.visit.state import HiddenPart, Media, Visit, deadline, sensors_allowed
+from kioskd.visit.state import Visit, deadline, sensors_allowed
 from kioskd.visit.words import EndReason, Scene
 
 log = structlog.get_logger(__name__)
@@ -272,24 +271,14 @@ class Kiosk:
         match action:
             case screen.Choose(service=service):
                 self._choose(service)
-            case screen.SetLanguage(language=language):
-                self.post(ev.Speak(language))
-            case screen.RemovePage(page=page):
-                self.post(ev.ScanRemove(page))
-            case screen.HidePart(page=page, area=area):
-                self.post(ev.ScanHide(HiddenPart(page, area.x, area.y, area.width, area.height)))
-            case screen.ShowPage(page=page):
-                self.post(ev.ScanShow(page))
-            case screen.SetMedia(audio=audio, video=video):
-                self.post(ev.OwnMedia(Media(audio, video)))
             case screen.SetVolume(volume=volume):
                 self._sound.set_volume(volume)
             case screen.Plain(action="keyframe"):
                 self.calls.ask_keyframe()
-            case screen.Plain(action="scan-offer"):
-                self.post(ev.ScanAsked(new_id(), ScanSettings(), by_agent=False))
-            case screen.Plain(action=name):
-                self.post(_PRESSES[name])
+            case _:
+                event = presses.event_of(action)
+                if event is not None:
+                    self.post(event)
 
     def _choose(self, service_id: str) -> None:
         service = self._settings.service(service_id)
@@ -399,17 +388,3 @@ class Kiosk:
         now = int(time.monotonic() * 1e6)
         frame = screen.picture(screen.LEVELS, 0, now, bytes((own, agent)))
         self._screen.send_picture(frame, key=True, kind=screen.LEVELS)
-
-
-_PRESSES: Final[dict[str, Event]] = {
-    "hang-up": ev.End(),
-    "back": ev.Back(),
-    "scan-start": ev.ScanStart(),
-    "scan-more": ev.ScanStart(),
-    "scan-decline": ev.ScanDecline(),
-    "scan-send": ev.ScanSend(),
-    "scan-close": ev.ScanClose(),
-    "print-accept": ev.PrintAccept(),
-    "print-decline": ev.PrintDecline(),
-    "print-close": ev.PrintClose(),
-}
