@@ -18,6 +18,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, expect
 
 from kioskd.screen.messages import View
+from kioskd.visit.words import LineQuality
 from tests.e2e.conftest import LONG_MS, sign_in
 
 RECONNECT_S = 0.05
@@ -78,6 +79,8 @@ class Resident:
     def __init__(self, url: str) -> None:
         self.view: View | None = None
         self.changed = asyncio.Event()
+        self.interruptions = 0
+        """How often the line was told to be cut: one may be over before anybody looks."""
         self._url = f"{url}ws"
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -118,10 +121,15 @@ class Resident:
                     async for message in self._socket:
                         # What a panel's button does to the page is told as well.
                         if message.type is aiohttp.WSMsgType.TEXT and _is_view(message.data):
-                            self.view = View.model_validate_json(message.data)
-                            self.changed.set()
+                            self._take(View.model_validate_json(message.data))
             self.view, self._socket = None, None
             await asyncio.sleep(RECONNECT_S)
+
+    def _take(self, view: View) -> None:
+        was_cut = self.view is not None and self.view.line is LineQuality.LOST
+        self.interruptions += view.line is LineQuality.LOST and not was_cut
+        self.view = view
+        self.changed.set()
 
 
 def _is_view(text: str) -> bool:

@@ -78,6 +78,8 @@ class Rig:
     rows: int = 0
     printed_before: int = 0
     """How many sheets had come out when the row began."""
+    interruptions_before: int = 0
+    """How often the resident had been told of a line that is cut, when the row began."""
     words: list[str] = field(default_factory=lambda: ["UN", "DEUX"])
     """The words of the agent's document, one a page."""
     file_name: str = "letter.pdf"

@@ -98,7 +98,7 @@ HEALTHY = Sight(
 )
 INTERRUPTED = Sight(
     "the line is cut, told on the screen",
-    lambda rig: rig.talking and rig.line is LineQuality.LOST,
+    lambda rig: rig.talking and rig.resident.interruptions > rig.interruptions_before,
 )
 ON_THE_LINE = Sight(
     "the call goes on",

@@ -63,6 +63,7 @@ async def test_the_cause_is_named_first(
 async def _ask(rig: Rig, fault: Fault, wanted: Diagnosis, row: dict[str, Any]) -> None:
     await see.until_seen(rig, see.HEALTHY)
     await fault.given(rig)
+    rig.interruptions_before = rig.resident.interruptions
     _, hard = resource.prlimit(rig.pid, resource.RLIMIT_CORE)
     resource.prlimit(rig.pid, resource.RLIMIT_CORE, (0, hard))  # as the unit has it
     seen = fault.seen if isinstance(fault.seen, see.Sight) else fault.seen(rig)

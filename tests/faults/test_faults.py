@@ -205,6 +205,7 @@ async def _run(rig: Rig, fault: Fault, row: dict[str, object]) -> None:
     await see.until_seen(rig, HEALTHY)
     await fault.given(rig)
     rig.printed_before = rig.printed()
+    rig.interruptions_before = rig.resident.interruptions
     flows = fault.flows if rig.talking else NEITHER
     if rig.talking:
         await rig.agent.gaps()
