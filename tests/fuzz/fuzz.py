@@ -60,9 +60,11 @@ class Score:
 
 async def fuzz(score: Score, targets: list[Target], seconds: float, documents: int) -> None:
     """Fuzz the targets for so long, and at the most so many documents beside them."""
+    made = [one.make() for one in CORPUS.values()]
+    corpus = [data for data in made if 0 < len(data) < SEED_LIMIT]
     before = psutil.Process().memory_info().rss
-    end = time.monotonic() + seconds
-    vetting = asyncio.create_task(_vet_documents(score, end, documents))
+    end = time.monotonic() + seconds  # from when there is something to mutate
+    vetting = asyncio.create_task(_vet_documents(score, corpus, end, documents))
     chance = random.Random(score.seed)
     while targets and time.monotonic() < end:
         for one in targets:
@@ -87,9 +89,7 @@ def run_once(score: Score, target: Target, data: bytes) -> None:
         score.crashed(target.name, data, f"took {took:.1f} s")
 
 
-async def _vet_documents(score: Score, end: float, documents: int) -> None:
-    made = [one.make() for one in CORPUS.values()]
-    seeds = [data for data in made if 0 < len(data) < SEED_LIMIT]
+async def _vet_documents(score: Score, seeds: list[bytes], end: float, documents: int) -> None:
     chance = random.Random(score.seed)
     while time.monotonic() < end and score.documents < documents:
         await vet_once(score, mutate(chance, chance.choice(seeds), seeds))
