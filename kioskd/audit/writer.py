@@ -51,6 +51,7 @@ class AuditWriter:
         self._items: deque[Item] = deque()
         self._put = 0
         self._done = 0
+        self._synced = 0
         self._untold = 0
         self._stopping = False
         self._error: str | None = None
@@ -102,7 +103,7 @@ class AuditWriter:
                 loop.call_soon_threadsafe(done.set)
 
         with self._lock:
-            if self._done >= self._put:
+            if self._synced >= self._put:
                 return True
             self._waiters.append((self._put, tell))
         try:
@@ -125,7 +126,8 @@ class AuditWriter:
     def _run(self) -> None:
         while True:
             with self._lock:
-                while not (self._items or self._untold or self._stopping):
+                # What was written before a sync failed is to be synced, though nothing comes.
+                while not (self._items or self._untold or self._stopping or self._error):
                     self._lock.wait()
                 if self._stopping and not (self._items or self._untold):
                     break
@@ -164,8 +166,9 @@ class AuditWriter:
                 self._untold -= untold
         self._log.sync()
         with self._lock:
-            due = [tell for number, tell in self._waiters if number <= self._done]
-            self._waiters = [one for one in self._waiters if one[0] > self._done]
+            self._synced = self._done
+            due = [tell for number, tell in self._waiters if number <= self._synced]
+            self._waiters = [one for one in self._waiters if one[0] > self._synced]
         for tell in due:
             tell()
 

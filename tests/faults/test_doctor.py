@@ -73,10 +73,10 @@ async def _ask(rig: Rig, fault: Fault, wanted: Diagnosis, row: dict[str, Any]) -
         code, report, row["took_s"] = await examined(rig)
     finally:
         await fault.mend(rig)
-        if fault.given is v.printing_held:
-            await rig.cups.fault(None)
     row["told"] = ids(report)
     row["right"] = right(report, wanted)
     await see.until_seen(rig, fault.back, max(fault.back_s, SEEN_S))
+    if fault.given is v.printing_held:
+        await rig.cups.fault(None)  # where the mending has left the printer without paper
     assert row["right"], report.model_dump_json(indent=1)
     assert code == EXIT[report.verdict]

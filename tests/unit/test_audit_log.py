@@ -35,6 +35,7 @@ from kioskd.audit.log import AuditLog, Bounds
 from kioskd.audit.verify import files_of, lines_of, verify
 from kioskd.audit.writer import AuditWriter
 from kioskd.hal.device import DeviceKind
+from tests.e2e.stage import wait_for
 
 ROOT = Path(__file__).parents[2]
 DAY = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -368,6 +369,28 @@ async def test_a_full_disk_costs_nothing_while_there_is_room_and_a_count_after(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small tmpfs needs root")
+async def test_what_could_not_be_synced_is_synced_though_nothing_more_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = asyncio.Event()
+
+    def sync(_: int) -> None:
+        if not works.is_set():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    writer = AuditWriter(AuditLog(tmp_path), retry_s=0.01)
+    writer.start()
+    writer.put(WipeDone())
+    assert not await writer.written(0.2)
+    assert writer.failing == os.strerror(errno.EIO)
+    works.set()
+    assert await writer.written(LIMIT_S)
+    await wait_for(lambda: writer.failing is None, LIMIT_S, "it still fails")
+    assert sum(isinstance(one, WipeDone) for one in events_in(tmp_path)) == 1
+    await asyncio.to_thread(writer.stop)
+
+
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     """On a tmpfs of one page, in a mount namespace of its own; then there is room again."""
     script = (
