@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
 import time
-from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ class Source:
         """
         if self._file is None:
             return self._journal(since, last if follow else None, follow=follow)
-        return self._tail(self._file, last) if follow else self._lines(None)
+        return self._tail(self._file, last) if follow else self._lines()
 
     def _journal(
         self, since: datetime | None, last: int | None, *, follow: bool
@@ -62,21 +62,25 @@ class Source:
         if process.returncode > 0:
             raise ControlError(f"journalctl ended with {process.returncode}")
 
-    def _lines(self, last: int | None) -> Iterator[Entry]:
+    def _lines(self) -> Iterator[Entry]:
         assert self._file is not None
         try:
             with self._file.open(encoding="utf-8", errors="replace") as opened:
-                lines = (line[:LINE_LIMIT] for line in opened)
-                kept = lines if last is None else iter(deque(lines, maxlen=last))
-                yield from (parse(line) for line in kept)
+                yield from (parse(line[:LINE_LIMIT]) for line in opened)
         except OSError as error:
             raise ControlError(f"{self._file}: {error.strerror}") from error
 
     def _tail(self, file: Path, last: int | None) -> Iterator[Entry]:
-        yield from self._lines(last)
-        position = file.stat().st_size
-        number = file.stat().st_ino
-        rest = ""
+        # In one go: a line that comes while the first are shown is neither lost nor told twice.
+        try:
+            with file.open(encoding="utf-8", errors="replace") as opened:
+                number = os.fstat(opened.fileno()).st_ino
+                *whole, rest = opened.read().split("\n")
+                position = opened.tell()
+        except OSError as error:
+            raise ControlError(f"{file}: {error.strerror}") from error
+        shown = whole if last is None else whole[max(0, len(whole) - last) :]
+        yield from (parse(line[:LINE_LIMIT]) for line in shown)
         while True:
             time.sleep(LOOK_S)
             with contextlib.suppress(FileNotFoundError):  # it is being replaced
