@@ -1,7 +1,7 @@
-"""A TURN and STUN server for tests: UDP, TCP and TLS, long-term credentials, faults on demand.
+"""A TURN and STUN server with faults on demand: it loses, relays to nobody, or is dumb.
 
-Speaks what RFC 8656 wants of a client that binds channels; coturn does the same and is not
-installed everywhere.
+Speaks what RFC 8656 wants of a client that binds channels. What needs no fault is tried with
+coturn (turn_server.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from kioskd.signalling.link import BrokerAddress
 from kioskd.simulation.broker import EmbeddedBroker, free_port
 from tests.peer.faulty_turn import PASSWORD, USER, TurnServer
 from tests.peer.test_doctor_broker import Life, certificate
+from tests.peer.turn_server import TurnServer as Coturn
 
 pytestmark = pytest.mark.peer
 
@@ -37,31 +37,36 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield one
 
 
+@pytest.fixture
+async def coturn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Coturn]:
+    async with Coturn(tmp_path) as one:
+        monkeypatch.setenv("SSL_CERT_FILE", str(one.ca))
+        yield one
+
+
 def turn(url: str, password: str = PASSWORD) -> IceServer:
     return IceServer(url, USER, password)
 
 
-async def test_a_stun_server_is_asked_and_its_answers_are_counted(server: TurnServer) -> None:
-    way = await probe(IceServer(f"stun:127.0.0.1:{server.udp}"))
+async def test_a_stun_server_is_asked_and_its_answers_are_counted(coturn: Coturn) -> None:
+    way = await probe(coturn.stun)
     assert (way.error, way.carries, way.loss) == ("", True, 0.0)
     assert way.trip_s is not None
     assert 0 < way.trip_s < 1
 
 
-async def test_packets_go_through_each_transport(server: TurnServer) -> None:
-    urls = {
-        "udp": f"turn:127.0.0.1:{server.udp}?transport=udp",
-        "tcp": f"turn:127.0.0.1:{server.tcp}?transport=tcp",
-        "tls": f"turns:localhost:{server.tls}?transport=tcp",
-    }
-    for name, way in zip(
-        urls, await asyncio.gather(*(probe(turn(url)) for url in urls.values())), strict=True
-    ):
-        assert way.error == "", name
-        assert way.transport == name
-        assert way.loss == 0
-        assert way.trip_s is not None
-    assert all(client.relay is None for client in server.clients), "nothing is left there"
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+async def test_packets_go_through_each_transport(coturn: Coturn, transport: str) -> None:
+    way = await probe(coturn.by(transport))
+    assert (way.error, way.transport, way.loss) == ("", transport, 0)
+    assert way.trip_s is not None
+
+
+async def test_what_was_allocated_is_given_back(server: TurnServer) -> None:
+    way = await probe(turn(f"turn:127.0.0.1:{server.udp}"))
+    assert way.carries
+    assert server.clients
+    assert all(client.relay is None for client in server.clients)
 
 
 async def test_loss_is_measured(server: TurnServer) -> None:
@@ -71,8 +76,8 @@ async def test_loss_is_measured(server: TurnServer) -> None:
     assert 0.1 < way.loss < 0.6
 
 
-async def test_a_wrong_password_is_told_from_a_dead_server(server: TurnServer) -> None:
-    way = await probe(turn(f"turn:127.0.0.1:{server.udp}", "wrong"))
+async def test_a_wrong_password_is_told_from_a_dead_server(coturn: Coturn) -> None:
+    way = await probe(coturn.by("udp", "wrong"))
     assert way.refused
     assert "401" in way.error
     assert not way.carries
@@ -122,13 +127,8 @@ async def tried(folder: Path, *servers: IceServer) -> Outcome:
     return marks.outcome(1)
 
 
-async def test_a_network_that_is_well_passes(server: TurnServer, tmp_path: Path) -> None:
-    told = await tried(
-        tmp_path,
-        IceServer(f"stun:127.0.0.1:{server.udp}"),
-        turn(f"turn:127.0.0.1:{server.udp}"),
-        turn(f"turns:localhost:{server.tls}"),
-    )
+async def test_a_network_that_is_well_passes(coturn: Coturn, tmp_path: Path) -> None:
+    told = await tried(tmp_path, coturn.stun, coturn.by("udp"), coturn.by("tls"))
     assert (told.result, told.score, told.finding) == (Result.PASSED, 100, None), told.parts
     looks = [one.look for one in told.parts]
     assert looks == [Look.BROKER, Look.STUN, Look.RELAY, Look.RELAY]
@@ -136,17 +136,17 @@ async def test_a_network_that_is_well_passes(server: TurnServer, tmp_path: Path)
         assert all(one.text for one in telling.told(told, language, []).parts)
 
 
-async def test_the_server_that_fails_is_named(server: TurnServer, tmp_path: Path) -> None:
-    good, closed = f"turn:127.0.0.1:{server.udp}", f"turn:127.0.0.1:{free_port()}?transport=tcp"
-    told = await tried(tmp_path, turn(good), turn(closed))
+async def test_the_server_that_fails_is_named(coturn: Coturn, tmp_path: Path) -> None:
+    closed = f"turn:127.0.0.1:{free_port()}?transport=tcp"
+    told = await tried(tmp_path, coturn.by("udp"), turn(closed))
     assert (told.result, told.finding) == (Result.FAILED, Trouble.RELAY)
     assert closed in told.detail
 
 
 async def test_an_account_that_is_refused_is_another_finding(
-    server: TurnServer, tmp_path: Path
+    coturn: Coturn, tmp_path: Path
 ) -> None:
-    told = await tried(tmp_path, turn(f"turn:127.0.0.1:{server.udp}", "wrong"))
+    told = await tried(tmp_path, coturn.by("udp", "wrong"))
     assert (told.result, told.finding) == (Result.FAILED, Trouble.RELAY_REFUSES)
 
 

@@ -18,14 +18,13 @@ READY_S: Final = 10.0
 
 
 class TurnServer:
-    """`ca` is the certificate to trust; what `without` names (udp, tcp, tls) it does not serve."""
+    """Runs in `folder`; `ca` is the certificate to trust."""
 
-    def __init__(self, folder: Path, *, without: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         self.port, self.tls_port = free_port(), free_port()
         pki = Pki(folder, "turn-ca")
         self.ca = pki.ca
         certificate, key = pki.issue("turn")
-        self._without = without
         self._child = Child(
             "turnserver",
             [
@@ -36,7 +35,6 @@ class TurnServer:
                 *("--cert", str(certificate), "--pkey", str(key), "--allow-loopback-peers"),
                 *("--userdb", str(folder / "turndb"), "--pidfile", str(folder / "turn.pid")),
                 *("--log-file", "stdout", "--simple-log"),
-                *(f"--no-{one}" for one in without.split()),
             ],
         )
 
@@ -57,9 +55,8 @@ class TurnServer:
 
     async def __aenter__(self) -> Self:
         await self._child.start()
-        port = self.tls_port if "tcp" in self._without else self.port
         until = asyncio.get_running_loop().time() + READY_S
-        while not await _takes(port):
+        while not await _takes(self.port):
             assert asyncio.get_running_loop().time() < until, "turnserver is not ready"
             await asyncio.sleep(0.05)
         return self
