@@ -20,8 +20,10 @@ def on_scan_event(visit: Visit, event: Event) -> Step | None:
     """Handle what concerns a scan; None when `event` changes nothing."""
     scan = visit.scan
     if isinstance(event, ev.ScanAsked):
-        if scan is not None and not scan.stage.over:
-            return None  # one paper at a time; the agent sees the first one's stage
+        if scan is not None and (not scan.stage.over or scan.request == event.request):
+            # One paper at a time; the agent sees the first one's stage. On a new leg an agent
+            # may ask again what was answered already.
+            return None
         return _scan(visit, Scan(event.request, event.by_agent, event.settings))
     if scan is None:
         return None

@@ -260,6 +260,17 @@ def test_nothing_said_of_another_call_or_during_the_talk_ends_it() -> None:
         assert wanted == []
 
 
+def test_what_was_declined_is_not_asked_again_by_the_same_request() -> None:
+    asked = ev.ScanAsked("r", ScanSettings(), by_agent=True)
+    visit, _ = run([*TALK, asked, ev.ScanDecline()])
+    assert visit.scan is not None
+    assert visit.scan.stage is ScanStage.DECLINED
+    assert step(visit, asked, 9.0) == (visit, [])  # said again on a new leg
+    other, _ = step(visit, ev.ScanAsked("s", ScanSettings(), by_agent=True), 9.0)
+    assert other.scan is not None
+    assert other.scan.stage is ScanStage.ASKING
+
+
 def test_a_jam_keeps_the_pages_before_it() -> None:
     visit, _ = run(
         [
