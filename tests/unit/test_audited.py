@@ -269,8 +269,12 @@ def test_strangers_cannot_fill_the_log(tmp_path: Path) -> None:
         now += 0.01
         one.refused("bad-signature", service="caf", agent=f"agent-{number}")
     visit = Visit()
-    flood: list[Event] = [ev.ScanAsked("r", ScanSettings(), by_agent=True), ev.ScanWithdrawn("r")]
-    for event in [*TALK, *flood * 1000, ev.End()]:
+    flood: list[Event] = []
+    for number in range(1000):
+        request = f"r{number}"
+        asked_to_scan = ev.ScanAsked(request, ScanSettings(), by_agent=True)
+        flood += [asked_to_scan, ev.ScanWithdrawn(request)]
+    for event in [*TALK, *flood, ev.End()]:
         after, wanted = step(visit, event, 1.0)
         one.step(Step(visit, event, after, wanted))
         visit = after
