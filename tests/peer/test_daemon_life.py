@@ -188,8 +188,14 @@ async def test_nothing_is_left_of_a_killed_daemon(config: Path, sound: PrivatePi
     control = str(config.parent / "control.sock")
     async with manager(config, "tests.peer.family_kiosk", str(config)) as service:
         life = await service.until_ready(0)
-        listening = asyncio.create_task(kioskctl("test", "microphone", "--socket", control))
         family: dict[str, psutil.Process] = {}
+
+        async def listen() -> None:
+            """A daemon that has just started may have no microphone yet, and refuses."""
+            while len(family) < len(FAMILY):
+                await kioskctl("test", "microphone", "--socket", control)
+
+        listening = asyncio.create_task(listen())
 
         def complete() -> bool:
             for one in psutil.Process(life.pid).children(recursive=True):
