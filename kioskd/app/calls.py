@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from kioskd.app import telling
 from kioskd.app.devices import Devices
@@ -25,6 +27,10 @@ from kioskd.visit import events as ev
 from kioskd.visit.events import Event
 from kioskd.visit.state import Media, Visit
 from kioskd.visit.words import EndReason, LineQuality, Scene
+
+FAREWELL_S: Final = 4.0
+"""How long a `bye` counts: the path whose death has swallowed the agent's own words is known to
+be dead after 2 s (kioskd.app.talk)."""
 
 
 class Calls:
@@ -59,8 +65,8 @@ class Calls:
         self._on_picture = on_picture
         self._on_sound = on_sound
         self._talk: Talk | None = None
-        self._farewell = ""
-        """The call of which a `bye` came by the broker while it was up."""
+        self._farewell: tuple[str, float] | None = None
+        """The call of which a `bye` came by the broker while it was up, and when."""
         self._ice = IceServers(servers_of(settings))
         self.peers = Peers(
             settings.kiosk,
@@ -89,7 +95,7 @@ class Calls:
     def _on_bye(self, bye: Bye) -> None:
         if self._visit().scene is Scene.TALKING:
             # Not signed. An agent who hangs up says so in the call too, while that is up.
-            self._farewell = bye.call
+            self._farewell = bye.call, time.monotonic()
             self.heed_farewell()
         elif self._visit().scene is not Scene.CONNECTING:
             self._post(ev.End())
@@ -99,9 +105,16 @@ class Calls:
             self._post(ev.LegFailed())
 
     def heed_farewell(self) -> None:
-        """End a call that is interrupted, and that the broker says is over."""
+        """End a call that is interrupted, and of which the broker said just now that it is over.
+
+        One that was said long before is not true: the agent spoke on in the call. Else a broker
+        that forges it would have the call end at its next interruption.
+        """
         visit = self._visit()
-        if visit.line is LineQuality.LOST and self._farewell == visit.call:
+        if visit.line is not LineQuality.LOST or self._farewell is None:
+            return
+        call, said_at = self._farewell
+        if call == visit.call and time.monotonic() - said_at < FAREWELL_S:
             self._post(ev.End())
 
     def _is_ours(self, service: str, agent: str, call: str) -> bool:

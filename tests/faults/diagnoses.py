@@ -134,6 +134,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "the line is slow (0.4 s)":        NOTHING,
     "the broker forges a bye":         NOTHING,
     "the agent's browser crashes":     NOTHING,
+    "a forged bye, and the address changes": not_met(OVER),
     "the call's path is cut":          NOTHING,
     "the call's path is cut, one way": NOTHING,
     "the path is cut as a scan is sent": NOTHING,

@@ -36,6 +36,15 @@ def both(*hands: Hand) -> Hand:
     return do
 
 
+def wait(seconds: float) -> Hand:
+    """Let time pass: what was done before is to be old."""
+
+    async def do(_: Rig) -> None:
+        await asyncio.sleep(seconds)
+
+    return do
+
+
 # -- processes ---------------------------------------------------------------------------
 
 

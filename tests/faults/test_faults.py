@@ -148,6 +148,7 @@ FAULTS: Final = [
     Fault("the line is half open",           v.talking, h.line(Line.HALF_OPEN),   see.OFFLINE, h.line(Line.GOOD), seen_s=60),
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
     Fault("the broker forges a bye",         overheard, forge_byes,               see.lasting(see.scene(Scene.TALKING), 3), quick=True),
+    Fault("a forged bye, and the address changes", overheard, h.both(forge_byes, h.wait(7), h.change_address), see.INTERRUPTED, nothing, see.ON_THE_LINE, then=v.agent_sees_the_call, seen_s=12, gap_s=10),
     Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=45),
     Fault("the call's path is cut",          v.talking, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.scan_page, v.send_pages), gap_s=10),
     Fault("the call's path is cut, one way", v.talking, h.path(sent_lost=True),   see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), seen_s=20, gap_s=30),

@@ -14,6 +14,7 @@ import { Signalling } from "./signalling";
 import { say } from "./text";
 
 const CONNECT_MS = 10_000; // docs/protocol.md: the kiosk gives up after as long
+const FAREWELL_MS = 6000; // longer than it takes to find that the kiosk is not heard any more
 const REDRAW_MS = 1000;
 
 /** The call under way: made when it is asked for, dropped when it is over on this side. */
@@ -23,7 +24,7 @@ interface Active {
   view: CallView;
   limit: number;
   claimed: Claimed | null; // null where nobody is verified
-  farewell: string | null; // the reason of a `bye` that came while the call was up
+  farewell: { reason: string; at: number } | null; // a `bye` that came while the call was up
 }
 
 export class Session {
@@ -130,7 +131,9 @@ export class Session {
       else view.hear(message);
     };
     call.onInterrupted = (interrupted) => {
-      if (interrupted && active.farewell !== null) this.end(active.farewell, false);
+      const farewell = active.farewell;
+      const recent = farewell !== null && performance.now() - farewell.at < FAREWELL_MS;
+      if (interrupted && recent) this.end(farewell.reason, false);
       else view.setState(interrupted ? "interrupted" : "talking");
     };
     call.onBroken = (reason) => this.end(reason, true);
@@ -159,7 +162,8 @@ export class Session {
       await this.answer(active, message);
     } else if (active.call.up) {
       // These are not signed. A kiosk that hangs up says so in the call too.
-      if (message.type === "bye") active.farewell = String(message.reason);
+      if (message.type === "bye")
+        active.farewell = { reason: String(message.reason), at: performance.now() };
     } else if (message.type === "refused") {
       this.drop(null);
       this.showLine();
