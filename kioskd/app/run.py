@@ -31,6 +31,7 @@ from kioskd.runtime import worker
 from kioskd.runtime.hotplug import Hotplug
 from kioskd.runtime.notify import notify
 from kioskd.runtime.starts import Starts
+from kioskd.runtime.threads import started_executor
 from kioskd.runtime.vitals import LoopLag, vitals
 from kioskd.runtime.watchdog import Watchdog
 from kioskd.screen import entry
@@ -96,6 +97,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(started_executor())
         tell_shortages_once(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

@@ -32,8 +32,8 @@ DEAD_S: Final = 1.8
 """A path on which nothing at all came for so long is dead: fifty packets of sound a second and
 a heartbeat come on one that is not."""
 UNHEARD_S: Final = 6.0
-"""An agent whose heartbeats come, and echo none of ours for so long, cannot hear us; a lossy path
-delays a heartbeat by some seconds."""
+"""An agent whose heartbeats come, and who gets nothing of ours for so long, cannot hear us. That
+a heartbeat of ours is not echoed does not say so: it may wait behind a document on a slow line."""
 SILENT_S: Final = 5.0
 """An agent's page that hangs while its picture comes: told to the resident after so long."""
 ATTEMPT_S: Final = 8.0
@@ -231,13 +231,15 @@ class Talk:
     async def _until_dead(self) -> None:
         """Beat until the path of the leg in use carries nothing any more."""
         packets, moved_at = -1, time.monotonic()
+        delivered, got_at = self.leg.delivered, moved_at
         while True:
             now = time.monotonic()
             self._beat(now)
-            before, packets = packets, self.leg.packets_received
-            if packets != before:
-                moved_at = now
-            unheard = self._heard_at - self._echoed_at > UNHEARD_S
+            if packets != self.leg.packets_received:
+                packets, moved_at = self.leg.packets_received, now
+            if delivered != self.leg.delivered:
+                delivered, got_at = self.leg.delivered, now
+            unheard = self._heard_at - got_at > UNHEARD_S
             if self._used.lost or unheard or now - moved_at > DEAD_S:
                 log.warning("leg.dead", lost=self._used.lost, unheard=unheard)
                 return

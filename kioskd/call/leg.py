@@ -119,6 +119,11 @@ class Leg:
         """How many packets of any kind have come from the agent: a dead path adds none."""
         return 0 if self._pc is None else seams.packets_received(self._pc)
 
+    @property
+    def delivered(self) -> int:
+        """A number that changes with each part of the channels that the agent has got."""
+        return 0 if self._pc is None else seams.delivered(self._pc)
+
     async def offer(self) -> str:
         """Gather candidates and return the offer's SDP; to be called once.
 
@@ -134,8 +139,14 @@ class Leg:
         await self._run(self._apply_answer(sdp))
 
     def send_control(self, text: str) -> None:
-        """Queue a control message; raise CallError when the channel is not open."""
-        self._open_channel(CONTROL).send(text)
+        """Queue a control message before all documents.
+
+        Raises CallError when the channel is not open.
+        """
+        channel = self._open_channel(CONTROL)
+        channel.send(text)
+        assert self._pc is not None
+        seams.hasten(self._pc, channel)
 
     def send_document(self, label: str, data: str | bytes) -> None:
         """Queue a frame, at most 64 KiB, in a documents channel.

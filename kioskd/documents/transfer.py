@@ -122,7 +122,9 @@ class Sender:
             case Ack():
                 return self._acknowledged(document, message.received)
             case Done():
-                if not self._flowing or self._sent < document.size:
+                if not self._flowing:
+                    return []  # of the leg before; the answer to our offer says it again
+                if self._sent < document.size:
                     return self._give_up(DocumentFault.PROTOCOL)
                 self._forget()
                 return [Delivered(document.id)]
@@ -174,7 +176,9 @@ class Sender:
         return [Progress(document.id, offset, document.size)]
 
     def _acknowledged(self, document: Document, received: int) -> list[Event]:
-        if not self._flowing or not self._acked <= received <= self._sent:
+        if not self._flowing:
+            return []  # of the leg before
+        if not self._acked <= received <= self._sent:
             return self._give_up(DocumentFault.PROTOCOL)
         self._acked = received
         return [Progress(document.id, received, document.size)]

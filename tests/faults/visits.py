@@ -229,11 +229,15 @@ def overheard() -> tuple[Hand, Hand]:
         async with at_broker(rig) as client:
             for topic in (topics.waiting("caf", KIOSK), topics.agent("caf", "+")):
                 await client.subscribe(topic)
-            messages = aiter(client.messages)
-            entry, presence = [await anext(messages) for _ in range(2)]
-            waits = parse(bytes(entry.payload))
-            assert isinstance(waits, Waiting)
-            ids[:] = [waits.call, topics.levels(str(presence.topic))[-1]]
+            call = agent = ""
+            async for message in client.messages:
+                if isinstance(said := parse(bytes(message.payload)), Waiting):
+                    call = said.call
+                else:
+                    agent = topics.levels(str(message.topic))[-1]
+                if call and agent:
+                    break
+            ids[:] = [call, agent]
         await rig.call_taken()
 
     async def forge(rig: Rig) -> None:

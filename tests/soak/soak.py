@@ -71,7 +71,7 @@ async def _calls(rig: Rig, number: int, tell: Callable[[str], None]) -> None:
         await rig.call()
         await rig.idle()
         if done % 100 == 0:
-            tell(f"{done} calls")
+            tell(f"{done} calls: {(await _at_rest(rig)).rss_kb} kB")
 
 
 async def _scans(rig: Rig, number: int, tell: Callable[[str], None]) -> None:
@@ -79,7 +79,8 @@ async def _scans(rig: Rig, number: int, tell: Callable[[str], None]) -> None:
         await visits.scan_page(rig)
         await visits.send_pages(rig)
         if done % 50 == 0:
-            tell(f"{done} scans")
+            await rig.idle()
+            tell(f"{done} scans: {(await _at_rest(rig)).rss_kb} kB")
     await rig.idle()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.errors import CallError, DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import CHUNK_SAMPLES, AudioChunk
+from tests.e2e.stage import wait_for
 
 
 def _connection() -> RTCPeerConnection:
@@ -64,6 +66,49 @@ async def _join(one: RTCPeerConnection, two: RTCPeerConnection) -> None:
     await two.setRemoteDescription(RTCSessionDescription(one.localDescription.sdp, "offer"))
     await two.setLocalDescription(await two.createAnswer())
     await one.setRemoteDescription(RTCSessionDescription(two.localDescription.sdp, "answer"))
+
+
+def _differs(connection: RTCPeerConnection, before: int) -> bool:
+    return seams.delivered(connection) != before
+
+
+async def test_what_the_far_end_has_got_of_the_channels_is_known() -> None:
+    kiosk, agent = _connection(), _connection()
+    try:
+        channel = kiosk.createDataChannel("one")
+        opened = asyncio.Event()
+        channel.on("open", opened.set)
+        await _join(kiosk, agent)
+        async with asyncio.timeout(10):
+            await opened.wait()
+            for _ in range(2):
+                before = seams.delivered(kiosk)
+                channel.send("word")
+                await wait_for(partial(_differs, kiosk, before), 10, "nothing was acknowledged")
+    finally:
+        await asyncio.gather(kiosk.close(), agent.close())
+
+
+async def test_a_word_is_said_before_the_document_that_waits() -> None:
+    kiosk, agent = _connection(), _connection()
+    order: list[str] = []
+    try:
+        papers, words = kiosk.createDataChannel("papers"), kiosk.createDataChannel("words")
+        agent.on("datachannel", lambda one: one.on("message", lambda _: order.append(one.label)))
+        opened = asyncio.Event()
+        words.on("open", opened.set)
+        await _join(kiosk, agent)
+        async with asyncio.timeout(20):
+            await opened.wait()
+            for _ in range(20):
+                papers.send(bytes(60_000))
+            for _ in range(2):
+                words.send("heartbeat")
+                seams.hasten(kiosk, words)
+            await wait_for(lambda: len(order) == 22, 20, "not all has come")
+    finally:
+        await asyncio.gather(kiosk.close(), agent.close())
+    assert order == [*["words"] * 2, *["papers"] * 20]
 
 
 async def test_what_comes_is_counted_whatever_it_is() -> None:

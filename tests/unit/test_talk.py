@@ -44,6 +44,7 @@ class ScriptedLeg:
         self.closed = self.carries = False
         self.said: list[dict[str, Any]] = []
         self._packets = 0
+        self.delivered = 0
         self.made.append(self)
 
     @property
@@ -65,6 +66,7 @@ class ScriptedLeg:
         if not self.carries:
             return
         self.said.append(json.loads(text))
+        self.delivered += 1
         if self.said[-1]["type"] == "heartbeat":
             self.hear(control.Heartbeat(at=1.0, echo=self.said[-1]["at"]))
 
@@ -258,6 +260,22 @@ async def test_an_agent_who_cannot_hear_us_gets_another_leg(
             first.hear(control.Heartbeat(at=2.0, echo=at))
             await asyncio.sleep(0.02)
         assert case.qualities()[-1] is LineQuality.LOST
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_heartbeat_that_waits_behind_a_document_costs_no_leg(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "UNHEARD_S", DEAD_S)
+    async with talking() as case:
+        first = case.legs()[0]
+        at = first.said[-1].get("at", 1.0)
+        monkeypatch.setattr(first, "send_control", lambda _: None)  # not yet
+        for _ in range(50):  # five times UNHEARD_S
+            first.delivered += 1  # of the document
+            first.hear(control.Heartbeat(at=2.0, echo=at))
+            await asyncio.sleep(DEAD_S / 10)
+        assert len(case.offers) == 1
 
 
 @pytest.mark.usefixtures("short")

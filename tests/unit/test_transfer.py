@@ -100,6 +100,20 @@ def run_leg(
     return at_sender, at_receiver
 
 
+@pytest.mark.parametrize("late", [Done(id="d1"), Ack(id="d1", received=10)])
+def test_an_answer_of_the_leg_before_is_not_heeded(late: Done | Ack) -> None:
+    data = bytes(10)
+    sender = Sender()
+    sender.start(header(data), io.BytesIO(data))
+    sender.receive(Accept(id="d1", offset=0).model_dump_json())
+    sender.frames_to_send()
+    sender.interrupt()
+    sender.resume()
+    assert sender.receive(late.model_dump_json()) == []
+    sender.receive(Accept(id="d1", offset=10).model_dump_json())
+    assert sender.receive(Done(id="d1").model_dump_json()) == [Delivered("d1")]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     size=st.one_of(

@@ -62,10 +62,14 @@ export class Receiver {
   private document: Header | null = null;
   /** The one that arrived before: its `done` may have been lost with a leg. */
   private last: Header | null = null;
+  /** The one whose checksum is being made. */
+  private checked: Header | null = null;
   private chunks: Uint8Array[] = [];
   private received = 0;
   private acked = 0;
   private channel: RTCDataChannel | null = null;
+  /** Where the kiosk has offered the document: it hears no other answer to it. */
+  private offeredOn: RTCDataChannel | null = null;
 
   /** Uses the channel of a new leg; the document under way goes on there. */
   attach(channel: RTCDataChannel): void {
@@ -96,6 +100,12 @@ export class Receiver {
     }
     if (message?.type !== "document") return;
     const offered = header(message);
+    this.offeredOn = this.channel;
+    if (offered !== null && same(offered, this.checked)) {
+      // Its `done` follows, as soon as the checksum is known.
+      this.say({ type: "accept", id: offered.id, offset: offered.size });
+      return;
+    }
     if (offered !== null && same(offered, this.last)) {
       this.say({ type: "accept", id: offered.id, offset: offered.size });
       this.say({ type: "done", id: offered.id });
@@ -140,13 +150,17 @@ export class Receiver {
   private async finish(document: Header): Promise<void> {
     const data = new Blob(this.chunks as BlobPart[], { type: PDF });
     this.forget();
-    this.last = document;
-    if ((await sha256(await data.arrayBuffer())) === document.sha256) {
-      this.say({ type: "done", id: document.id });
+    this.checked = document;
+    const right = (await sha256(await data.arrayBuffer())) === document.sha256;
+    this.checked = null;
+    // On a leg that came meanwhile the kiosk is still to offer it, and is answered then.
+    const heard = this.offeredOn === this.channel;
+    if (right) {
+      this.last = document;
+      if (heard) this.say({ type: "done", id: document.id });
       this.onReceived({ name: document.name, pages: document.pages, data });
     } else {
-      this.last = null;
-      this.say({ type: "cancel", id: document.id, reason: "checksum" });
+      if (heard) this.say({ type: "cancel", id: document.id, reason: "checksum" });
       this.onFailed("checksum");
     }
   }
