@@ -54,7 +54,7 @@ FLAGS: Final = (
     "--disable-extensions",
     "--disable-breakpad",
     "--disable-crash-reporter",
-    "--disable-features=Translate,OptimizationHints,MediaRouter",
+    "--disable-features=OptimizationHints,MediaRouter",
     "--disable-pinch",
     "--overscroll-history-navigation=0",
     "--password-store=basic",

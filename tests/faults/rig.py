@@ -46,7 +46,7 @@ from tests.faults.people import NAME, Agent, Resident
 from tests.faults.relay import Relay
 
 ROOT = Path(__file__).parents[2]
-LOG = ROOT / "build" / "faults"
+LOG = ROOT / "build" / "faults" / os.environ.get("PYTEST_XDIST_WORKER", "")
 KIOSK = "faults-1"
 READY_S = 40.0
 STOP_S = 15.0
