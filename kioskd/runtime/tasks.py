@@ -64,5 +64,7 @@ class TaskOwner:
             # Work of the visit never ends the daemon; its time limits end the visit.
             log.exception("task.failed", owner=self._owner, name=name)
         finally:
+            # A cancelled task keeps its error, that this frame, and this all that came before.
+            before = None
             if self._tasks.get(name) is asyncio.current_task():
                 del self._tasks[name]
