@@ -1,0 +1,147 @@
+"""Where the own picture reaches into aiortc's inside. Written for aiortc 1.16.
+
+What is used beyond the public interface, on the objects of one leg:
+
+    RTCRtpSender._next_encoded_frame  awaited for each picture to send; None: nothing this time
+    RTCRtpSender._send_keyframe       called when the far end asks for a key frame (PLI, FIR)
+    RTCRtpSender.__encoder            gets the far end's estimate (REMB) as its `target_bitrate`
+    RTCRtpSender.send                 called once, when the connection stands
+    RTCRtpSender.setTransport         gives the one packets leave by, by its `_send_rtp`
+    RTCRtpSender._enabled, ._ssrc     whether the far end wants a picture; whose packets they are
+    RTCEncodedFrame, VpxPayloadDescriptor
+
+tests/unit/test_picture_seams.py fails when a new release moves one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+from aiortc import RTCRtpSender
+from aiortc.codecs.vpx import VpxPayloadDescriptor
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
+from aiortc.rtp import is_rtcp
+
+from kioskd.picture.pacing import Pacer
+
+ENCODER: Final = "_RTCRtpSender__encoder"
+PAYLOAD_BYTES: Final = 1200
+"""Of VP8 in one packet; with all headers it fits the 1280 bytes that every path carries
+(RFC 8200, section 5), but for a tunnel's own."""
+PICTURE_IDS: Final = 1 << 15
+"""RFC 7741, section 4.2: they go round, also over a change of size."""
+LEAST_SLEEP_S: Final = 0.001
+
+Payloads: TypeAlias = tuple[list[bytes], int]
+"""A picture's packets, and its time in ticks of 90 kHz."""
+
+
+def send_with(
+    sender: RTCRtpSender, give: Callable[[MediaStreamTrack], Awaitable[Payloads | None]]
+) -> None:
+    """Send what `give` makes of the track, which it is to read, in place of aiortc's encoder."""
+    assert callable(sender._next_encoded_frame)  # noqa: SLF001  # fails where aiortc has moved it
+
+    async def following(codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:  # noqa: ARG001
+        if not sender._enabled:  # noqa: SLF001  # seam
+            await sender.track.recv()
+            return None
+        given = await give(sender.track)
+        # The sound's level is for sound.
+        return None if given is None else RTCEncodedFrame(*given, None)  # type: ignore[arg-type]  # aiortc's own use
+
+    sender._next_encoded_frame = following  # type: ignore[method-assign]  # noqa: SLF001  # seam
+
+
+def hear_requests(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
+    """Call `ask` whenever the far end asks for a key frame."""
+    assert callable(sender._send_keyframe)  # noqa: SLF001  # fails where aiortc has moved it
+    sender._send_keyframe = ask  # type: ignore[method-assign]  # noqa: SLF001  # seam
+
+
+class _Estimate:
+    """Stands where aiortc keeps its encoder, to hear what the far end estimates."""
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "target_bitrate":
+            self._tell(value)
+        else:
+            super().__setattr__(name, value)
+
+    target_bitrate = 0
+
+
+def hear_estimates(sender: RTCRtpSender, tell: Callable[[float], None]) -> None:
+    """Call `tell` with the far end's estimate of the line, in bits per second (REMB)."""
+    getattr(sender, ENCODER)
+    setattr(sender, ENCODER, _Estimate(tell))
+
+
+class _Paced:
+    """A transport for one sender whose pictures leave in even steps; all else goes at once."""
+
+    def __init__(self, transport: Any, ssrc: int, pacer: Pacer) -> None:
+        self._transport = transport
+        self._source = ssrc.to_bytes(4, "big")
+        self._pacer = pacer
+        self._newest: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        await self._transport._send_rtp(data)  # noqa: SLF001  # seam
+        if is_rtcp(data):
+            return
+        loop = asyncio.get_running_loop()
+        self._pacer.sent(len(data), loop.time())
+        # A retransmission is asked for by the task that receives everything: it does not wait.
+        last = data[1] & 0x80  # RFC 3550, section 5.1: the marker
+        if self._is_new(data) and not last:
+            wait = self._pacer.wait_s(loop.time())
+            if wait >= LEAST_SLEEP_S:
+                await asyncio.sleep(wait)
+
+    def _is_new(self, data: bytes) -> bool:
+        if data[8:12] != self._source:
+            return False
+        number = int.from_bytes(data[2:4], "big")
+        if self._newest is not None and not 0 < (number - self._newest) % (1 << 16) < 1 << 15:
+            return False
+        self._newest = number
+        return True
+
+
+def pace(sender: RTCRtpSender, pacer: Pacer) -> None:
+    """Make the packets of a picture leave one after the other, as `pacer` tells.
+
+    To be called before the answer is applied. The wait is after a packet, so that the time
+    written in the next one (abs-send-time) is when it leaves.
+    """
+    send = sender.send
+
+    async def send_paced(parameters: RTCRtpSendParameters) -> None:
+        if not isinstance(sender.transport, _Paced):
+            paced = _Paced(sender.transport, sender._ssrc, pacer)  # noqa: SLF001  # seam
+            sender.setTransport(paced)  # type: ignore[arg-type]  # seam
+        await send(parameters)
+
+    sender.send = send_paced  # type: ignore[method-assign]  # seam
+
+
+def payloads(data: bytes, picture_id: int) -> list[bytes]:
+    """Cut a VP8 frame into payloads of about the same size (RFC 7741, section 4.2)."""
+    count = -(-len(data) // PAYLOAD_BYTES)
+    size = -(-len(data) // count)
+    first, rest = (bytes(VpxPayloadDescriptor(start, 0, picture_id=picture_id)) for start in (1, 0))
+    return [
+        (rest if begin else first) + data[begin : begin + size]
+        for begin in range(0, len(data), size)
+    ]
