@@ -135,7 +135,10 @@ class Encoded:
 
 @cache
 def _library() -> tuple[Any, Any]:
-    return _FFI, _FFI.dlopen(LIBRARY)
+    try:
+        return _FFI, _FFI.dlopen(LIBRARY)
+    except OSError as error:  # its own text goes on about where it looked
+        raise OSError(f"{LIBRARY} of {PACKAGE} is missing") from error
 
 
 def check() -> None:

@@ -25,8 +25,10 @@ from aiortc.rtp import (
 )
 
 from kioskd.call import picture_seams
-from kioskd.call.media import CameraTrack
+from kioskd.call.leg import Leg
+from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.picture import LegPicture
+from kioskd.errors import CallError, DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.picture import vpx
 from kioskd.picture.coder import Coder
@@ -279,15 +281,26 @@ def test_frames_are_cut_evenly() -> None:
     assert {len(one) for one in cut} == {4 + 960}
 
 
-async def test_without_the_library_no_leg_has_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_library_a_call_fails_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def missing() -> None:
-        raise OSError("cannot load library 'libvpx.so.7'")
+        raise OSError("libvpx.so.7 of libvpx7 is missing")
+
+    async def nothing(*_: Any) -> Any:
+        raise DeviceError(Reason.UNPLUGGED)
 
     monkeypatch.setattr(vpx, "check", missing)
-    kiosk = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    try:
-        kiosk.addTransceiver("video")
-        with pytest.raises(OSError, match="libvpx"):
-            LegPicture(kiosk.getTransceivers()[0])
-    finally:
-        await kiosk.close()
+    leg = Leg(
+        ice_servers=[],
+        audio=MicrophoneTrack(nothing),
+        video=CameraTrack(nothing),
+        on_control=lambda _: None,
+        on_document=lambda _, __: None,
+        on_remote_video=lambda _, __, ___: None,
+        on_remote_audio=nothing,
+        on_state=lambda _: None,
+    )
+    with pytest.raises(CallError, match="libvpx7 is missing"):
+        await leg.offer()
+    await leg.close()
