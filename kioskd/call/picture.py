@@ -31,14 +31,13 @@ _TAKEN: Final = 0.95
 class LegPicture:
     """Takes over the transceiver of pictures. Raises OSError where libvpx is missing.
 
-    `target_bps` is what the line has for our pictures, headers included: it may be set at any
-    time, from the loop, and holds from the next picture on; until somebody sets it, it follows
-    the far end's estimate. Encoding is on a thread of the leg's own.
+    Encoding is on a thread of the leg's own.
     """
 
     def __init__(self, video: RTCRtpTransceiver, profile: Profile = Profile.ORDINARY) -> None:
         vpx.check()
-        self.target_bps: float = START_BPS
+        self._target_bps: float = START_BPS
+        self._told = False
         self.rung: Rung | None = None
         self.pictures = 0
         self.key_frames = 0
@@ -60,12 +59,26 @@ class LegPicture:
         picture_seams.hear_estimates(video.sender, self._estimated)
         picture_seams.pace(video.sender, self._pacer)
 
+    @property
+    def target_bps(self) -> float:
+        """What the line has for our pictures, in bits per second, headers included.
+
+        May be set at any time, from the loop, and holds from the next picture on; until somebody
+        does, it follows the far end's estimate.
+        """
+        return self._target_bps
+
+    @target_bps.setter
+    def target_bps(self, bps: float) -> None:
+        self._target_bps, self._told = bps, True
+
     def close(self) -> None:
         """Let the thread end, after the picture it has in hand."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _estimated(self, bps: float) -> None:
-        self.target_bps = _TAKEN * bps
+        if not self._told:
+            self._target_bps = _TAKEN * bps
 
     async def _next(self, track: MediaStreamTrack) -> picture_seams.Payloads | None:
         loop = asyncio.get_running_loop()
@@ -74,7 +87,7 @@ class LegPicture:
         frame = await track.recv()
         assert isinstance(frame, VideoFrame)
         assert frame.pts is not None
-        now, target = loop.time(), self.target_bps
+        now, target = loop.time(), self._target_bps
         rung = self._ladder.choose(target, frame.width, frame.height, now)
         if not self._thinner.takes(rung.fps, frame.pts / vpx.CLOCK):
             return None

@@ -240,6 +240,9 @@ async def test_the_far_ends_estimate_is_followed() -> None:
         assert one.picture.target_bps == pytest.approx(95_000, rel=0.01)
         await one.ask(RTCP_PSFB_APP, pack_remb_fci(900_000, [one.sender._ssrc ^ 1]))
         assert one.picture.target_bps == pytest.approx(95_000, rel=0.01)
+        one.picture.target_bps = 500_000  # whoever knows better goes first
+        await one.ask(RTCP_PSFB_APP, pack_remb_fci(100_000, [one.sender._ssrc]))
+        assert one.picture.target_bps == 500_000
 
 
 async def test_packets_of_a_picture_leave_one_after_the_other(
