@@ -49,6 +49,9 @@ async function seen() {
     if (s.type === 'inbound-rtp' && s.kind === 'video') return s;
   return {};
 }
+async function until(condition) {
+  while (!condition(await seen())) await new Promise(done => setTimeout(done, 50));
+}
 </script>"""
 
 
@@ -153,9 +156,8 @@ async def called(page: Page) -> AsyncIterator[Kiosk]:
 
 
 async def until(page: Page, condition: str) -> None:
-    await page.wait_for_function(
-        f"async () => {{ const s = await seen(); return {condition}; }}", timeout=20_000
-    )
+    async with asyncio.timeout(20):
+        await page.evaluate(f"until(s => {condition})")
 
 
 async def test_the_size_follows_the_rate(page: Page) -> None:
@@ -164,12 +166,11 @@ async def test_the_size_follows_the_rate(page: Page) -> None:
         await until(page, "s.frameWidth === 240 && s.frameHeight === 180")
         kiosk.picture.target_bps = 600_000
         before = await page.evaluate("seen()")
-        await until(page, f"s.framesDecoded > {before['framesDecoded']} + 30")
+        await until(page, "s.frameWidth === 640")
         after = await page.evaluate("seen()")
-        assert after["framesDecoded"] - before["framesDecoded"] > 30
+        assert after["framesDecoded"] > before["framesDecoded"]
         # One for each size, and what Chromium asked for.
         assert after["keyFramesDecoded"] <= 3 + kiosk.requests
-        assert after["decoderImplementation"]
 
 
 async def test_a_picture_that_is_lost_for_good_is_asked_for_anew(page: Page) -> None:
