@@ -109,10 +109,12 @@ class LegPicture:
     ) -> vpx.Encoded | None:
         # Half a packet more than the average: the last of a picture is not full.
         packets = rung.fps / 2 + bps / 8 / picture_seams.PAYLOAD_BYTES
-        share = max(bps - HEADER_BITS * packets, bps / 2, vpx.LEAST_BPS)
+        loop = asyncio.get_running_loop()
+        left = bps - HEADER_BITS * packets - self._pacer.resent_bps(loop.time())
+        share = max(left, bps / 3, vpx.LEAST_BPS)
         assert frame.pts is not None
         try:
-            encoded = await asyncio.get_running_loop().run_in_executor(
+            encoded = await loop.run_in_executor(
                 self._thread,
                 lambda: self._coder.encode(frame, frame.pts or 0, rung, share, key=key),
             )

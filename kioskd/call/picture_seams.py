@@ -35,6 +35,8 @@ PAYLOAD_BYTES: Final = 1200
 PICTURE_IDS: Final = 1 << 15
 """RFC 7741, section 4.2: they go round, also over a change of size."""
 LEAST_SLEEP_S: Final = 0.001
+MOST_AGAIN: Final = 128
+"""Packets that wait to be sent once more: as many as aiortc keeps."""
 
 Payloads: TypeAlias = tuple[list[bytes], int]
 """A picture's packets, and its time in ticks of 90 kHz."""
@@ -85,29 +87,49 @@ def hear_estimates(sender: RTCRtpSender, tell: Callable[[float], None]) -> None:
 
 
 class _Paced:
-    """A transport for one sender whose pictures leave in even steps; all else goes at once."""
+    """A transport for one sender whose packets leave in even steps; but RTCP goes at once.
+
+    What is sent once more goes before the next new packet.
+    """
 
     def __init__(self, transport: Any, ssrc: int, pacer: Pacer) -> None:
         self._transport = transport
         self._source = ssrc.to_bytes(4, "big")
         self._pacer = pacer
         self._newest: int | None = None
+        self._again: dict[bytes, bytes] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     async def _send_rtp(self, data: bytes) -> None:
-        await self._transport._send_rtp(data)  # noqa: SLF001  # seam
         if is_rtcp(data):
-            return
-        loop = asyncio.get_running_loop()
-        self._pacer.sent(len(data), loop.time())
-        # A retransmission is asked for by the task that receives everything: it does not wait.
-        last = data[1] & 0x80  # RFC 3550, section 5.1: the marker
-        if self._is_new(data) and not last:
-            wait = self._pacer.wait_s(loop.time())
-            if wait >= LEAST_SLEEP_S:
-                await asyncio.sleep(wait)
+            await self._transport._send_rtp(data)  # noqa: SLF001  # seam
+        elif self._is_new(data):
+            await self._send_again()
+            await self._leave(data)
+            if not data[1] & 0x80:  # RFC 3550, section 5.1: the marker, on the last
+                await self._pause()
+        elif len(self._again) < MOST_AGAIN:
+            # Asked for by the task that receives everything, which must not wait. But for its
+            # sequence number a packet is the same each time.
+            self._again.setdefault(data[4:], data)
+
+    async def _send_again(self) -> None:
+        while self._again:
+            data = self._again.pop(next(iter(self._again)))
+            if self._pacer.resend(len(data), asyncio.get_running_loop().time()):
+                await self._leave(data)
+                await self._pause()
+
+    async def _leave(self, data: bytes) -> None:
+        await self._transport._send_rtp(data)  # noqa: SLF001  # seam
+        self._pacer.sent(len(data), asyncio.get_running_loop().time())
+
+    async def _pause(self) -> None:
+        wait = self._pacer.wait_s(asyncio.get_running_loop().time())
+        if wait >= LEAST_SLEEP_S:
+            await asyncio.sleep(wait)
 
     def _is_new(self, data: bytes) -> bool:
         if data[8:12] != self._source:

@@ -20,7 +20,14 @@ from kioskd.picture.ladder import (
     Rung,
     sizes,
 )
-from kioskd.picture.pacing import KEY_INTERVAL_S, MOST_WAIT_S, KeyFrames, Pacer, Thinner
+from kioskd.picture.pacing import (
+    KEY_INTERVAL_S,
+    MOST_WAIT_S,
+    RESEND_SHARE,
+    KeyFrames,
+    Pacer,
+    Thinner,
+)
 
 RATES = st.floats(0, 5e6)
 SIDES = st.integers(48, 960).map(lambda side: 2 * side)
@@ -150,6 +157,19 @@ def test_packets_leave_at_a_multiple_of_the_rate(packets: list[int], bps: float)
         assert 0 < wait <= MOST_WAIT_S
         now += wait
     assert pacer.wait_s(now) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_is_sent_once_more_takes_half_the_rate_at_most() -> None:
+    pacer, resent = Pacer(300_000), 0
+    for hundredth in range(1000):
+        for _ in range(20):
+            if pacer.resend(1200, hundredth / 100):
+                resent += 1228 * 8
+    # The first second's is there at once.
+    assert resent <= 11 * RESEND_SHARE * 300_000
+    assert resent >= 5 * RESEND_SHARE * 300_000
+    assert pacer.resent_bps(10.0) == pytest.approx(RESEND_SHARE * 300_000, rel=0.15)
+    assert pacer.resent_bps(20.0) < 100
 
 
 def test_a_storm_of_requests_costs_one_key_frame_a_second() -> None:

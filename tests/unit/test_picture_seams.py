@@ -261,16 +261,15 @@ async def test_packets_of_a_picture_leave_one_after_the_other(
         assert rate < 4 * START_BPS
         # Packets are marked with when they leave (abs-send-time): none of them was held back.
         assert len(by_picture) >= 20
-        # What is sent once more goes at once, by the same way.
+        # What is sent once more goes the same way, once.
         newest = int.from_bytes(packets[-1][1][2:4], "big")
-        lost = [newest - back for back in range(5)]
-        await one.sender._handle_rtcp_packet(
-            RtcpRtpfbPacket(RTCP_RTPFB_NACK, 1, one.sender._ssrc, lost)
+        lost = RtcpRtpfbPacket(
+            RTCP_RTPFB_NACK, 1, one.sender._ssrc, [newest - back for back in range(5)]
         )
-        again = one.packets(one.sender._rtx_ssrc)
-        assert len(again) == 5
-        assert again[-1][0] - again[0][0] < 0.1
+        for _ in range(3):
+            await one.sender._handle_rtcp_packet(lost)
         await one.more(5)
+        assert len(one.packets(one.sender._rtx_ssrc)) == 5
         # Reports are sent on the same way.
         await one.until(lambda: any(is_rtcp(p) for _, p in one.sent))
 
