@@ -274,6 +274,23 @@ async def test_packets_of_a_picture_leave_one_after_the_other(
         await one.until(lambda: any(is_rtcp(p) for _, p in one.sent))
 
 
+async def test_what_is_asked_for_again_and_again_holds_nothing_new_up() -> None:
+    async with call() as one:
+        await one.more(20)
+        newest = int.from_bytes(one.packets(one.sender._ssrc)[-1][1][2:4], "big")
+        lost = RtcpRtpfbPacket(
+            RTCP_RTPFB_NACK, 1, one.sender._ssrc, [newest - back for back in range(20)]
+        )
+        sent, begun = one.picture.pictures, asyncio.get_running_loop().time()
+        for _ in range(60):
+            await one.sender._handle_rtcp_packet(lost)
+            await one.camera.takes(1)
+        seconds = asyncio.get_running_loop().time() - begun
+        assert one.picture.pictures - sent >= 20
+        again = sum(len(packet) for _, packet in one.packets(one.sender._rtx_ssrc))
+        assert again * 8 < (seconds + 2) * START_BPS
+
+
 def test_frames_are_cut_evenly() -> None:
     data = bytes(range(256)) * 15
     cut = picture_seams.payloads(data, 5)
