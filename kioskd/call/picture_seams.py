@@ -7,6 +7,7 @@ What is used beyond the public interface, on the objects of one leg:
     RTCRtpSender.__encoder            gets the far end's estimate (REMB) as its `target_bitrate`
     RTCRtpSender.send                 called once, when the connection stands
     RTCRtpSender.setTransport         gives the one packets leave by, by its `_send_rtp`
+    aiortc.clock.current_ntp_time     the time that packets say they left at
     RTCRtpSender._enabled, ._ssrc     whether the far end wants a picture; whose packets they are
     RTCEncodedFrame, VpxPayloadDescriptor
 
@@ -19,6 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
+import aiortc.clock
 from aiortc import RTCRtpSender
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 from aiortc.mediastreams import MediaStreamTrack
@@ -34,6 +36,7 @@ PAYLOAD_BYTES: Final = 1200
 (RFC 8200, section 5), but for a tunnel's own."""
 PICTURE_IDS: Final = 1 << 15
 """RFC 7741, section 4.2: they go round, also over a change of size."""
+SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 LEAST_SLEEP_S: Final = 0.001
 MOST_AGAIN: Final = 128
 """Packets that wait to be sent once more: as many as aiortc keeps."""
@@ -92,8 +95,9 @@ class _Paced:
     What is sent once more goes before the next new packet.
     """
 
-    def __init__(self, transport: Any, ssrc: int, pacer: Pacer) -> None:
+    def __init__(self, transport: Any, ssrc: int, pacer: Pacer, send_time: int) -> None:
         self._transport = transport
+        self._send_time = send_time
         self._source = ssrc.to_bytes(4, "big")
         self._pacer = pacer
         self._newest: int | None = None
@@ -123,7 +127,9 @@ class _Paced:
                 await self._pause()
 
     async def _leave(self, data: bytes) -> None:
-        await self._transport._send_rtp(data)  # noqa: SLF001  # seam
+        # Else the far end takes our waiting, and more so what is sent once more, for the line's.
+        stamped = _stamped(data, self._send_time, aiortc.clock.current_ntp_time())
+        await self._transport._send_rtp(stamped)  # noqa: SLF001  # seam
         self._pacer.sent(len(data), asyncio.get_running_loop().time())
 
     async def _pause(self) -> None:
@@ -141,17 +147,31 @@ class _Paced:
         return True
 
 
+def _stamped(data: bytes, extension: int, ntp: int) -> bytes:
+    """Write the time into a packet that has this extension, of one byte (RFC 8285, 4.2)."""
+    if data[0] & 0x1F != 0x10 or data[12:14] != b"\xbe\xde":
+        return data
+    place, end = 16, 16 + 4 * int.from_bytes(data[14:16], "big")
+    while place < end:
+        kind, size = data[place] >> 4, (data[place] & 15) + 1
+        if kind == extension and size == 3:
+            now = (ntp >> 14) & 0xFFFFFF
+            return data[: place + 1] + now.to_bytes(3, "big") + data[place + 4 :]
+        place += 1 + size if kind else 1
+    return data
+
+
 def pace(sender: RTCRtpSender, pacer: Pacer) -> None:
     """Make the packets of a picture leave one after the other, as `pacer` tells.
 
-    To be called before the answer is applied. The wait is after a packet, so that the time
-    written in the next one (abs-send-time) is when it leaves.
+    To be called before the answer is applied. Each says when it left (abs-send-time).
     """
     send = sender.send
 
     async def send_paced(parameters: RTCRtpSendParameters) -> None:
         if not isinstance(sender.transport, _Paced):
-            paced = _Paced(sender.transport, sender._ssrc, pacer)  # noqa: SLF001  # seam
+            ids = [e.id for e in parameters.headerExtensions if e.uri == SEND_TIME]
+            paced = _Paced(sender.transport, sender._ssrc, pacer, *ids or [0])  # noqa: SLF001  # seam
             sender.setTransport(paced)  # type: ignore[arg-type]  # seam
         await send(parameters)
 

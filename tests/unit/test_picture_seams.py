@@ -14,12 +14,15 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpSendParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_PSFB_PLI,
     RTCP_RTPFB_NACK,
+    HeaderExtensionsMap,
     RtcpPsfbPacket,
     RtcpRtpfbPacket,
+    RtpPacket,
     is_rtcp,
     pack_remb_fci,
 )
@@ -153,6 +156,43 @@ def picture_ids(packets: list[tuple[float, bytes]]) -> list[int]:
     return ids
 
 
+def times(packets: list[tuple[float, bytes]]) -> list[int]:
+    """Read when packets say that they left, of 2^18 ticks a second."""
+    extensions = HeaderExtensionsMap()
+    extensions.configure(
+        RTCRtpSendParameters(
+            headerExtensions=[RTCRtpHeaderExtensionParameters(3, picture_seams.SEND_TIME)]
+        )
+    )
+    found = [RtpPacket.parse(p, extensions).extensions.abs_send_time for _, p in packets]
+    return [one for one in found if one is not None]
+
+
+async def test_what_is_sent_keeps_to_the_rate_headers_included() -> None:
+    async with call() as one:
+        one.picture.target_bps = 150_000
+        await one.more(20)
+        sent = one.packets(one.sender._ssrc)
+        await one.more(100)
+        more = one.packets(one.sender._ssrc)[len(sent) :]
+        seconds = more[-1][0] - more[0][0]
+        # IPv4, UDP and SRTP's tag come on top of what is seen here.
+        bps = 8 * sum(len(packet) + 38 for _, packet in more[:-1]) / seconds
+        assert 0.6 * 150_000 < bps < 1.1 * 150_000
+
+
+async def test_packets_say_when_they_left() -> None:
+    async with call() as one:
+        await one.more(20)
+        packets = one.packets(one.sender._ssrc)
+        told = times(packets)
+        assert len(told) == len(packets)
+        for (at, _), (later, _), tick, other in zip(
+            packets, packets[1:], told, told[1:], strict=False
+        ):
+            assert (other - tick) % (1 << 24) / (1 << 18) == pytest.approx(later - at, abs=0.05)
+
+
 async def test_pictures_arrive_and_their_size_follows_the_rate() -> None:
     async with call() as one:
         assert one.picture.target_bps == START_BPS
@@ -259,8 +299,6 @@ async def test_packets_of_a_picture_leave_one_after_the_other(
         rate = 8 * sum(len(p) + 28 for _, p in packets[1 : len(first)]) / (first[-1] - first[0])
         # At twice the target, as well as a loop's clock allows; in one go it were endless.
         assert rate < 4 * START_BPS
-        # Packets are marked with when they leave (abs-send-time): none of them was held back.
-        assert len(by_picture) >= 20
         # What is sent once more goes the same way, once.
         newest = int.from_bytes(packets[-1][1][2:4], "big")
         lost = RtcpRtpfbPacket(
@@ -269,7 +307,10 @@ async def test_packets_of_a_picture_leave_one_after_the_other(
         for _ in range(3):
             await one.sender._handle_rtcp_packet(lost)
         await one.more(5)
-        assert len(one.packets(one.sender._rtx_ssrc)) == 5
+        again = one.packets(one.sender._rtx_ssrc)
+        assert len(again) == 5
+        # They say when they left, not when they left first; after 64 s that begins anew.
+        assert 0 < (times(again)[0] - times(packets)[-1]) % (1 << 24) < 1 << 23
         # Reports are sent on the same way.
         await one.until(lambda: any(is_rtcp(p) for _, p in one.sent))
 
