@@ -18,6 +18,7 @@ from drivers.catalog import (
     SpeakerConfig,
 )
 from kioskd.errors import SettingsError
+from kioskd.picture.ladder import Profile
 from kioskd.services import Service
 
 Raw: TypeAlias = dict[str, Any]
@@ -93,9 +94,14 @@ class IceServer(_Section):
 
 
 class CallSettings(_Section):
-    """How calls find their way. Without servers only direct paths are tried."""
+    """How calls find their way, and what the kiosk's picture is for.
+
+    Without servers only direct paths are tried. Where residents sign, the picture gets smaller
+    on a bad line rather than slower.
+    """
 
     ice_servers: tuple[IceServer, ...] = ()
+    picture: Profile = Profile.ORDINARY
 
 
 class ScreenSettings(_Section):

@@ -68,6 +68,7 @@ class Calls:
         self._farewell: tuple[str, float] | None = None
         """The call of which a `bye` came by the broker while it was up, and when."""
         self._ice = IceServers(servers_of(settings))
+        self._profile = settings.call.picture
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -165,6 +166,7 @@ class Calls:
             on_remote_sound=self._on_sound,
             on_leg=self._transfers.attach,
             on_dead=self._path_died,
+            profile=self._profile,
         )
         talk.set_media(self._visit().own_media)
 

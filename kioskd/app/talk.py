@@ -18,6 +18,7 @@ from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.statistics import LegStats
 from kioskd.errors import CallError, DeviceError
+from kioskd.picture.ladder import Profile
 from kioskd.runtime.others import what_is_wrong
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
@@ -67,6 +68,7 @@ class Talk:
     `on_control(message)` what the agent says that is not about the leg itself, `on_leg(leg)`
     each leg as it comes into use. `on_dead()` is awaited when a path has died, before another
     leg is offered, and returns the STUN and TURN servers for it; `ice_servers` are the first's.
+    `profile` is what the kiosk's picture is for.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Talk:
         on_remote_sound: Callable[[bytes], None],
         on_leg: Callable[[Leg], None],
         on_dead: Callable[[], Awaitable[Sequence[IceServer]]],
+        profile: Profile,
     ) -> None:
         self._ice_servers = ice_servers
         self._devices = devices
@@ -95,6 +98,7 @@ class Talk:
         self._on_remote_sound = on_remote_sound
         self._on_leg = on_leg
         self._on_dead = on_dead
+        self._profile = profile
         self._begun = time.monotonic()
         self._media = Media()
         self._quality = LineQuality.GOOD
@@ -184,6 +188,7 @@ class Talk:
             on_remote_audio=lambda pcm: self._play(mine(), pcm),
             on_state=lambda state: self._state(mine(), state),
             speaker_backlog=self._backlog,
+            profile=self._profile,
         )
         one = _Connection(self._count, leg, camera, voice)
         self._count += 1

@@ -19,7 +19,6 @@ from aiortc import (
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -27,9 +26,11 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from kioskd.call import seams
 from kioskd.call.description import check_answer, takes_red, with_speech, with_start_bitrate
 from kioskd.call.ice import IceServer
+from kioskd.call.picture import LegPicture
 from kioskd.call.sound import LegSound
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
+from kioskd.picture.ladder import Profile
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,8 @@ class Leg:
     `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
     whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
     change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
-    None if it cannot: its clock is then not followed. An error in a callback is logged and
+    None if it cannot: its clock is then not followed. `profile` is what the own picture is for. An
+    error in a callback is logged and
     harms nothing.
     """
 
@@ -89,6 +91,7 @@ class Leg:
         on_remote_audio: Callable[[bytes], Awaitable[None]],
         on_state: Callable[[LegState], None],
         speaker_backlog: Callable[[], float | None] = lambda: None,
+        profile: Profile = Profile.ORDINARY,
     ) -> None:
         self._ice_servers = tuple(ice_servers)
         self._audio = audio
@@ -99,6 +102,7 @@ class Leg:
         self._on_remote_audio = on_remote_audio
         self._on_state = on_state
         self._speaker_backlog = speaker_backlog
+        self._profile = profile
         self._state = LegState.CONNECTING
         self._pc: RTCPeerConnection | None = None
         self._keyframes: seams.KeyframeRequester | None = None
@@ -108,6 +112,7 @@ class Leg:
         self._closing: asyncio.Task[None] | None = None
         self._meter = Meter()
         self._sound: LegSound | None = None
+        self._picture: LegPicture | None = None
 
     @property
     def state(self) -> LegState:
@@ -219,11 +224,7 @@ class Leg:
         pc.addTrack(self._video)
         self._sound = LegSound(pc.getTransceivers()[0])
         video = pc.getTransceivers()[1]
-        capabilities = RTCRtpReceiver.getCapabilities("video")
-        assert capabilities is not None
-        video.setCodecPreferences(
-            [c for c in capabilities.codecs if c.mimeType.lower() in ("video/vp8", "video/rtx")]
-        )
+        self._picture = LegPicture(video, self._profile)
         seams.receive_encoded(video.receiver)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
@@ -342,6 +343,8 @@ class Leg:
             endings.append(asyncio.create_task(self._pc.close(), name="leg connection close"))
         if endings:
             await self._end(endings)
+        if self._picture is not None:
+            self._picture.close()
         self._audio.stop()
         self._video.stop()
         for low in self._low.values():

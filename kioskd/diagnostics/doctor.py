@@ -100,6 +100,7 @@ async def _examine(subject: Subject, one: Examination) -> None:
         "clock": functools.partial(_clock, subject),
         "swap": _swap,
         "confinement": lambda: in_thread(machine.confinement),
+        "coding": lambda: in_thread(machine.coding),
     }
     if subject.spool is not None and subject.state is not None:
         first["spool"] = _blocking(machine.spool, subject.spool)

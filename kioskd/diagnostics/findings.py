@@ -60,6 +60,7 @@ class Trouble(StrEnum):
     EXPIRES_SOON = "KSK-031"
     UNCONFINED = "KSK-034"
     PRINT_FILES_KEPT = "KSK-035"
+    CODING = "KSK-036"
     AUDIT = "KSK-040"
     IDENTITY = "KSK-041"
     UNSIGNED = "KSK-042"
@@ -90,6 +91,7 @@ _BROKEN: Final = frozenset(
         Trouble.STUCK,
         Trouble.IDENTITY,
         Trouble.SELF_CALL,
+        Trouble.CODING,
     }
 )
 _SPEECH: Final = (DeviceKind.MICROPHONE, DeviceKind.SPEAKER)

@@ -11,6 +11,8 @@ from typing import Final
 
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.documents.confinement import has_landlock, has_seccomp
+from kioskd.picture import vpx
+from kioskd.sound import opus
 
 CLOCK_S: Final = 300.0
 """Certificates and opening hours bear this much."""
@@ -88,6 +90,17 @@ def confinement() -> list[Found]:
     if not has_seccomp():
         lacks.append("libseccomp")
     return [trouble(Trouble.UNCONFINED, ", ".join(lacks))] if lacks else []
+
+
+def coding() -> list[Found]:
+    """Tell what a call cannot be coded without."""
+    lacks = []
+    for check in (opus.Decoder, vpx.check):
+        try:
+            check()
+        except OSError as error:
+            lacks.append(str(error))
+    return [trouble(Trouble.CODING, ", ".join(lacks))] if lacks else []
 
 
 def print_files(configuration: Path = Path("/etc/cups/cupsd.conf")) -> list[Found]:

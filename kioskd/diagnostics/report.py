@@ -28,6 +28,7 @@ _LEADS_TO: Final[dict[str, tuple[str, ...]]] = {
     ),
     Trouble.CLOCK: (Trouble.BROKER_CERTIFICATE, Trouble.OWN_CERTIFICATE),
     Trouble.SOUND_SERVER: ("KSK-[23]??",),
+    Trouble.CODING: (Trouble.SELF_CALL,),
     Trouble.PRINT_SYSTEM: ("KSK-5??",),
     Trouble.SPOOL_FULL: ("KSK-?13",),
     Trouble.DISK_FULL: (Trouble.STATE_UNWRITABLE, Trouble.AUDIT),

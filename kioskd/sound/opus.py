@@ -20,6 +20,8 @@ Samples = NDArray[np.int16]
 """Mono sound at 48 kHz."""
 
 LIBRARY: Final = "libopus.so.0"
+PACKAGE: Final = "libopus0"
+"""Debian's package of it."""
 STEP_SAMPLES: Final = SAMPLE_RATE // 400
 """2.5 ms: every duration is a multiple of it (RFC 6716, section 2.1.4)."""
 MAX_SAMPLES: Final = 48 * STEP_SAMPLES
@@ -64,7 +66,10 @@ _FFI.cdef(_DECLARATIONS)  # takes 20 ms: not in a call
 
 @cache
 def _library() -> tuple[Any, Any]:
-    return _FFI, _FFI.dlopen(LIBRARY)
+    try:
+        return _FFI, _FFI.dlopen(LIBRARY)
+    except OSError as error:  # its own text goes on about where it looked
+        raise OSError(f"{LIBRARY} of {PACKAGE} is missing") from error
 
 
 def duration(payload: bytes) -> int:

@@ -21,6 +21,7 @@ from kioskd.diagnostics.board import Board, LeftOut, in_thread
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.device import Device, DeviceHealth, DeviceKind, DeviceState
+from kioskd.picture import vpx
 from kioskd.visit.words import Scene
 
 
@@ -300,6 +301,16 @@ def test_a_print_system_that_keeps_documents_is_seen(tmp_path: Path) -> None:
     ]
     file.write_text("preservejobfiles no\n  PreserveJobHistory  Off\n")
     assert machine.print_files(file) == []
+
+
+def test_a_library_that_is_missing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.coding() == []
+
+    def missing() -> None:
+        raise OSError("libvpx.so.7 of libvpx7 is missing")
+
+    monkeypatch.setattr(vpx, "check", missing)
+    assert machine.coding() == [trouble(Trouble.CODING, "libvpx.so.7 of libvpx7 is missing")]
 
 
 def test_what_a_document_cannot_be_confined_by_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,3 +164,15 @@ def test_any_bytes_are_unpacked_or_refused(data: bytes) -> None:
 def test_redundancy_that_is_cut_off_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut off|own"):
         red.unpack(data)
+
+
+def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    opus._library.cache_clear()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(opus, "LIBRARY", "libopus-that-is-not-there.so")
+            with pytest.raises(OSError, match=r"there\.so of libopus0 is missing"):
+                opus.Decoder()
+    finally:
+        opus._library.cache_clear()
+    opus.Decoder()
