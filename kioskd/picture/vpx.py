@@ -233,7 +233,7 @@ class Encoder:
         config.g_threads = threads(self.width, self.height, os.cpu_count() or 1)
         config.g_timebase.num, config.g_timebase.den = 1, CLOCK
         config.g_lag_in_frames = 0
-        # Lost packets are sent once more; resilience would cost 0.2 to 0.9 dB of every picture.
+        # Lost packets are sent once more; resilience would cost 0.2 to 1.2 dB of every picture.
         config.g_error_resilient = 0
         config.rc_end_usage = _CBR
         config.rc_target_bitrate = _kilobits(bps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import psutil
 import pytest
@@ -35,8 +36,9 @@ async def test_a_printer_without_paper_and_one_whose_power_fails(scenery: Scener
     await screen.screenshot(path=stage.ARTEFACTS / "screen-print-held.png")
     await agent.screenshot(path=stage.ARTEFACTS / "agent-print-held.png")
     for one in psutil.Process(scenery.demo.pid).children(True):
-        if one.name() == "ippeveprinter":
-            one.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if one.name() == "ippeveprinter":
+                one.kill()
     await expect(panel).to_have_attribute("data-stage", "failed", timeout=LONG_MS)
     await expect(panel).to_contain_text("L'imprimante a perdu le document")
     await expect(agent.get_by_test_id("print-status")).to_contain_text("perdu par l'imprimante")

@@ -309,10 +309,16 @@ async def test_no_test_while_a_resident_waits(rig: rigs.Rig) -> None:
 
 
 async def test_two_tests_at_once_are_none(rig: rigs.Rig) -> None:
-    work = await begun(rig, Trial.CAMERA, Options())
+    # One that lasts until it is ended, however long kioskctl takes to start.
+    process = await start(rig, "panel", "--buttons", "60")
+    await rig.resident.until("a test", lambda view: view.testing is Trial.PANEL)
     _, told, _ = await kioskctl(rig, "microphone")
     assert told.stopped is Why.TEST_RUNS
-    assert isinstance(await work, Outcome)
+    assert process.returncode is None
+    os.kill(process.pid, signal.SIGINT)
+    async with asyncio.timeout(AT_ONCE_S):
+        await process.communicate()
+    await rig.resident.until("no test", lambda view: view.testing is None)
 
 
 async def test_who_leaves_the_command_ends_the_test(rig: rigs.Rig) -> None:

@@ -193,7 +193,7 @@ async def ask_as(path: Path, *, groups: str, gid: int, uid: int) -> tuple[int, s
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
     """A folder that everybody may walk through."""
-    for one in (tmp_path, *tmp_path.parents[:2]):
+    for one in (tmp_path, *tmp_path.parents[:3]):  # one more in a run side by side
         one.chmod(0o755)
     return tmp_path
 

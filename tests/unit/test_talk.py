@@ -21,6 +21,7 @@ from kioskd.call import control
 from kioskd.call.ice import IceServer
 from kioskd.call.leg import TO_AGENT, LegState
 from kioskd.errors import CallError
+from kioskd.picture.ladder import Profile
 from kioskd.settings import read_toml, validate
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
@@ -109,6 +110,7 @@ class Case:
             on_remote_sound=lambda _: None,
             on_leg=self.attached.append,
             on_dead=self._doubt,
+            profile=Profile.ORDINARY,
         )
 
     async def _doubt(self) -> list[IceServer]:

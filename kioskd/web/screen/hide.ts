@@ -85,16 +85,26 @@ export function watchStrokes(root: HTMLElement, send: (action: Action) => void):
     draw();
   });
   root.addEventListener("pointermove", (event) => {
-    if (stroke === null) return;
-    const [x, y] = place(stroke.sheet, event);
-    stroke.left = Math.min(stroke.left, x);
-    stroke.right = Math.max(stroke.right, x);
-    stroke.top = Math.min(stroke.top, y);
-    stroke.bottom = Math.max(stroke.bottom, y);
-    draw();
+    // A busy browser tells several moves at once: what lay between is covered too.
+    for (const one of event.getCoalescedEvents()) reach(one);
+    reach(event);
   });
-  window.addEventListener("pointerup", () => end(send));
+  window.addEventListener("pointerup", (event) => {
+    reach(event);
+    end(send);
+  });
   window.addEventListener("pointercancel", () => end(() => {}));
+}
+
+/** Lets the stroke reach to where the pointer is. */
+function reach(event: PointerEvent): void {
+  if (stroke === null) return;
+  const [x, y] = place(stroke.sheet, event);
+  stroke.left = Math.min(stroke.left, x);
+  stroke.right = Math.max(stroke.right, x);
+  stroke.top = Math.min(stroke.top, y);
+  stroke.bottom = Math.max(stroke.bottom, y);
+  draw();
 }
 
 function end(send: (action: Action) => void): void {
