@@ -31,6 +31,7 @@ from kioskd.call.sound import LegSound
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
 from kioskd.picture.ladder import Profile
+from kioskd.sound.ladder import share
 
 log = structlog.get_logger(__name__)
 
@@ -224,7 +225,7 @@ class Leg:
         pc.addTrack(self._video)
         self._sound = LegSound(pc.getTransceivers()[0])
         video = pc.getTransceivers()[1]
-        self._picture = LegPicture(video, self._profile)
+        self._picture = LegPicture(video, self._profile, self._estimated)
         seams.receive_encoded(video.receiver)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
@@ -234,6 +235,10 @@ class Leg:
         for label in (CONTROL, TO_AGENT, TO_KIOSK):
             self._add_channel(pc, label)
         return pc
+
+    def _estimated(self, bps: float) -> None:
+        assert self._sound is not None
+        self._sound.available_bps = share(bps)
 
     def _add_channel(self, pc: RTCPeerConnection, label: str) -> None:
         channel = pc.createDataChannel(label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -31,11 +32,18 @@ _TAKEN: Final = 0.95
 class LegPicture:
     """Takes over the transceiver of pictures. Raises OSError where libvpx is missing.
 
-    Encoding is on a thread of the leg's own.
+    Encoding is on a thread of the leg's own. `tell` hears each estimate of the far end's, in bits
+    per second.
     """
 
-    def __init__(self, video: RTCRtpTransceiver, profile: Profile = Profile.ORDINARY) -> None:
+    def __init__(
+        self,
+        video: RTCRtpTransceiver,
+        profile: Profile = Profile.ORDINARY,
+        tell: Callable[[float], None] = lambda _: None,
+    ) -> None:
         vpx.check()
+        self._tell = tell
         self._target_bps: float = START_BPS
         self._told = False
         self.rung: Rung | None = None
@@ -79,6 +87,7 @@ class LegPicture:
     def _estimated(self, bps: float) -> None:
         if not self._told:
             self._target_bps = _TAKEN * bps
+        self._tell(bps)
 
     async def _next(self, track: MediaStreamTrack) -> picture_seams.Payloads | None:
         loop = asyncio.get_running_loop()

@@ -18,8 +18,8 @@ from kioskd.call.voice import Voice
 class LegSound:
     """Takes over the transceiver of sound. Raises OSError where libopus is missing.
 
-    `available_bps` is what the line has for our speech, headers included: rate control sets
-    it, None while nobody knows.
+    `available_bps` is what the line has for our speech, headers included: the leg sets it by the
+    far end's estimate, None while nobody knows.
     """
 
     def __init__(self, audio: RTCRtpTransceiver) -> None:

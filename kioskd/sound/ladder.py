@@ -17,6 +17,9 @@ FIRST_LOSS: Final = 0.05
 LEAST_LOSS: Final = 0.02
 """The first loss comes before the first report of it."""
 MOST_LOSS: Final = 0.3
+SHARE: Final = 0.35
+"""Of what the far end takes the line to have for pictures: on 256 kbit/s that makes speech of
+24 kbit/s, 48 with its headers, and leaves 150 for the picture."""
 _MEMORY: Final = 0.9
 """Of the loss so much is kept from one second to the next: it falls slowly and rises at once."""
 
@@ -53,6 +56,15 @@ def choose(loss: float, available_bps: float | None, *, red: bool) -> SpeechSett
     if red and loss >= 0.005 and room >= 96_000:
         depth = 2 if loss >= 0.06 and room >= 128_000 else 1
     return SpeechSettings(FULL_BIT_RATE, 960, percent, depth)
+
+
+def share(picture_bps: float) -> float:
+    """Return what speech may have, in bits per second with headers, beside such an estimate.
+
+    The far end estimates what pictures have on the line (REMB: only their packets carry the time
+    that it goes by), and sees speech as what is missing from it.
+    """
+    return max(FLOOR_BPS, SHARE * picture_bps)
 
 
 class LossMemory:

@@ -274,10 +274,13 @@ async def test_an_error_of_the_coder_ends_nothing(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_far_ends_estimate_is_followed() -> None:
+    told: list[float] = []
     async with call() as one:
+        one.picture._tell = told.append
         await one.more(1)
         await one.ask(RTCP_PSFB_APP, pack_remb_fci(100_000, [one.sender._ssrc]))
         assert one.picture.target_bps == pytest.approx(95_000, rel=0.01)
+        assert told == [pytest.approx(100_000, rel=0.01)]
         await one.ask(RTCP_PSFB_APP, pack_remb_fci(900_000, [one.sender._ssrc ^ 1]))
         assert one.picture.target_bps == pytest.approx(95_000, rel=0.01)
         one.picture.target_bps = 500_000  # whoever knows better goes first

@@ -286,6 +286,22 @@ def test_silence_is_told_once_with_dtx() -> None:
 
 
 @pytest.mark.parametrize(
+    ("picture_bps", "expected"),
+    [
+        (30_000, SpeechSettings(16_000, 2880, 2, 0, dtx=True)),
+        (160_000, SpeechSettings(24_000, 960, 2, 0)),  # what 256 kbit/s leave
+        (250_000, SpeechSettings(32_000, 960, 2, 0)),
+        (400_000, SpeechSettings(32_000, 960, 2, 1)),
+        (2_000_000, SpeechSettings(32_000, 960, 2, 1)),
+    ],
+)
+def test_speech_takes_its_share_of_a_thin_line(
+    picture_bps: float, expected: SpeechSettings
+) -> None:
+    assert choose(0.02, ladder.share(picture_bps), red=True) == expected
+
+
+@pytest.mark.parametrize(
     ("loss", "room", "takes", "expected"),
     [
         (0.0, None, True, SpeechSettings(32_000, 960, 2, 0)),
