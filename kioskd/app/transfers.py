@@ -107,17 +107,23 @@ class Transfers:
 
     async def _until_outcome(self, outcome: asyncio.Future[DocumentFault | None]) -> None:
         while not outcome.done():
-            buffered = 0 if self._leg is None else self._leg.buffered(TO_AGENT)
-            self._say(TO_AGENT, self._sender.frames_to_send(buffered))
+            self._say(TO_AGENT, self._sender.frames_to_send(self._waiting()))
+            waiting = self._waiting()
             self._moved.clear()
             try:
                 async with asyncio.timeout(STALL_S):
                     await self._moved.wait()
             except TimeoutError as error:
-                raise DocumentError(DocumentFault.TIMEOUT) from error
+                # On a thin line much leaves before the agent says that it has come.
+                if self._waiting() >= waiting:
+                    raise DocumentError(DocumentFault.TIMEOUT) from error
         fault = outcome.result()
         if fault is not None:
             raise DocumentError(fault)
+
+    def _waiting(self) -> int:
+        """Return the bytes that have not left yet."""
+        return 0 if self._leg is None else self._leg.buffered(TO_AGENT)
 
     def receive(self, channel: str, frame: Frame) -> None:
         """Take a frame that came on `channel`."""
