@@ -83,6 +83,9 @@ async function decoded() {
     if (s.type === 'inbound-rtp' && s.kind === 'video') return s.framesDecoded;
   return 0;
 }
+async function until_decoded(pictures) {
+  while (await decoded() < pictures) await new Promise(done => setTimeout(done, 50));
+}
 async function sound() {
   for (const s of (await pc.getStats()).values())
     if (s.type === 'inbound-rtp' && s.kind === 'audio')
@@ -245,7 +248,9 @@ async def test_media_go_both_ways(browser: Browser, url: str) -> None:
         assert all(len(pcm) == 2 * CHUNK_SAMPLES for pcm in kiosk.sound)
         assert _peak(kiosk.sound[-50:]) == pytest.approx(THEIR_TONE, abs=25)
 
-        await page.wait_for_function("async () => await decoded() >= 10", timeout=10_000)
+        async with asyncio.timeout(10):
+            # In the page: wait_for_function takes a promise for true before it is kept.
+            await page.evaluate("until_decoded(10)")
         await page.wait_for_function(
             f"() => Math.abs(peak() - {OUR_TONE}) < 15", timeout=10_000, polling=100
         )
