@@ -65,7 +65,7 @@ def cpu(runs: Runs, kind: str) -> float | None:
 def show(console: Console, size: str, runs: Runs) -> None:
     """Print the table of one size."""
     table = Table(title=f"The kiosk's end, VP8 {size}x30 and Opus both ways; CPU in % of one core")
-    heads = ("end", "CPU", "from - to", "of it kioskd", "sent", "received", "sound", "lag", "machine")
+    heads = ("end", "CPU", "from - to", "of it kioskd", "sent", "received", "sound", "lag", "busy")
     for head in heads:
         table.add_column(head, justify="left" if head == "end" else "right")
     own = cpu(runs, "kioskd")
@@ -95,14 +95,16 @@ def lags(ones: list[Measured]) -> list[float]:
     return [one.lag_ms[0] for one in ones if one.lag_ms is not None]
 
 
-def conclude(console: Console, runs: Runs) -> None:
+def conclude(console: Console, runs: Runs, lacking: dict[str, str]) -> None:
     """Print which goals are met, and the closing line."""
     own = cpu(runs, "kioskd")
     for peer in PEERS:
         other = cpu(runs, peer)
         if own is not None and other is not None:
             met = "met" if own <= GOAL * other else "NOT met"
-            console.print(f"{own / other:.2f} of {NAMES[peer]}; goal {GOAL}: {met}", highlight=False)
+            console.print(
+                f"{own / other:.2f} of {NAMES[peer]}; goal {GOAL}: {met}", highlight=False
+            )
     if late := lags(runs.get("kioskd", [])):
         lag = statistics.median(late)
         met = "met" if lag <= GOAL_LAG_MS else "NOT met"
@@ -110,7 +112,8 @@ def conclude(console: Console, runs: Runs) -> None:
     words = []
     for kind in ("kioskd", *PEERS):
         percent = cpu(runs, kind)
-        words.append(f"{kind} {'not installed' if percent is None else f'{percent:.1f} %'}")
+        why = "not installed" if kind in lacking else "not measured"
+        words.append(f"{kind} {why if percent is None else f'{percent:.1f} %'}")
     console.print(f"cpu: {', '.join(words)} (same resolution, codec and rate)", highlight=False)
 
 
@@ -122,7 +125,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0)
     given = parser.parse_args()
-    console = Console(width=150)
+    console = Console(width=170)
     lacking = asyncio.run(missing())
     kinds = [one for one in ENDS if one not in lacking and (not given.kind or one in given.kind)]
     for kind, what in lacking.items():
@@ -136,7 +139,7 @@ def main() -> None:
         written[size] = {kind: [dataclasses.asdict(o) for o in ones] for kind, ones in runs.items()}
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / "cpu.json").write_text(json.dumps(written, indent=1))
-    conclude(console, runs)
+    conclude(console, runs, lacking)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Measured:
 
 async def missing() -> dict[str, str]:
     """Return the kinds that this machine cannot hold, each with what it lacks."""
-    lacking = {}
+    lacking: dict[str, str] = {}
     gstreamer = await _works(SYSTEM_PYTHON, "-c", _GST_PROBE)
     if not gstreamer:
         why = "GStreamer's webrtcbin for the system's Python (docs/cost.md)"
@@ -210,7 +210,11 @@ async def call(
             end.tell({"answer": held(answer, bps)})
             await agent.evaluate("agent.connected()")
         await asyncio.sleep(SETTLE_S)
-        before, cpu, shown = await agent.evaluate("agent.counters()"), _cpu(end.pid), screen.pictures
+        before, cpu, shown = (
+            await agent.evaluate("agent.counters()"),
+            _cpu(end.pid),
+            screen.pictures,
+        )
         begun = time.monotonic()
         psutil.cpu_percent()
         await asyncio.sleep(seconds)
@@ -243,7 +247,8 @@ def _way(
     took = after["at"] - before["at"]
 
     def rate(kind: str, name: str) -> float:
-        return float(after[f"{way}_{kind}"][name] - before[f"{way}_{kind}"][name]) / took
+        gone: float = after[f"{way}_{kind}"][name] - before[f"{way}_{kind}"][name]
+        return gone / took
 
     video = after[f"{way}_video"]
     coding = after.get(video.get("codecId"), "video/?").removeprefix("video/")

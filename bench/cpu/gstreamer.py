@@ -52,12 +52,12 @@ def say(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 
-def asked(peer: Any, signal: str, given: Any, wanted: str | None = None) -> Any:
-    """Have webrtcbin do something, and return `wanted` of its reply, which the promise owns."""
+def asked(peer: Any, signal: str, given: Any) -> Any:
+    """Have webrtcbin do something, and return its reply, which owns what is in it."""
     promise = Gst.Promise.new()
     peer.emit(signal, given, promise)
     promise.wait()
-    return promise.get_reply().get_value(wanted) if wanted else None
+    return promise.get_reply()
 
 
 def feed(source: Any, pieces: list[Any], every: float) -> None:
@@ -123,10 +123,14 @@ def main() -> None:
             target=feed, args=(pipe.get_by_name(name), ready, every), daemon=True
         ).start()
     time.sleep(0.5)  # until the caps have reached webrtcbin
-    offer = asked(peer, "create-offer", None, "offer")
+    offered = asked(peer, "create-offer", None)
+    offer = offered.get_value("offer")
     asked(peer, "set-local-description", offer)
     gathered.wait(5)
-    say({"offer": peer.get_property("local-description").sdp.as_text()})
+    offer = peer.get_property("local-description").sdp.as_text()
+    # It gives sound and picture the same msid, which Chromium refuses.
+    kept = [line for line in offer.splitlines() if not line.startswith(("a=ssrc", "a=msid"))]
+    say({"offer": "\r\n".join([*kept, ""])})
     _, sdp = GstSdp.SDPMessage.new_from_text(json.loads(sys.stdin.readline())["answer"])
     answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, sdp)
     asked(peer, "set-remote-description", answer)

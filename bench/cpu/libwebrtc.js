@@ -11,7 +11,7 @@ const readline = require("node:readline");
 const wrtc = require("@roamhq/wrtc");
 
 const { RTCVideoSource, RTCAudioSource } = wrtc.nonstandard;
-const [folder, width, height, bps] = process.argv.slice(3, 7);
+const [folder, width, height] = process.argv.slice(3, 6);
 const size = (width * height * 3) / 2;
 const CHUNK = 480; // 10 ms, which is all that it takes
 const FPS = 30;
@@ -64,16 +64,14 @@ async function main() {
   const peer = new wrtc.RTCPeerConnection({});
   const stream = new wrtc.MediaStream();
   peer.addTrack(microphone(), stream);
-  const sender = peer.addTrack(camera(), stream);
+  peer.addTrack(camera(), stream);
   await peer.setLocalDescription(await peer.createOffer());
   while (peer.iceGatheringState !== "complete") await new Promise((go) => setTimeout(go, 20));
   say({ offer: peer.localDescription.sdp });
   const lines = readline.createInterface({ input: process.stdin });
   lines.once("line", async (line) => {
+    // Its rate is in the answer, as in the offer to Chromium.
     await peer.setRemoteDescription({ type: "answer", sdp: JSON.parse(line).answer });
-    const parameters = sender.getParameters();
-    for (const one of parameters.encodings) one.maxBitrate = Number(bps);
-    await sender.setParameters(parameters);
   });
   lines.once("close", () => {
     peer.close();

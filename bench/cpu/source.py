@@ -23,7 +23,7 @@ SIZES: Final = {"640x480": (640, 480), "1280x720": (1280, 720)}
 
 
 def make(folder: Path, width: int, height: int) -> None:
-    """Write `pictures` (raw I420, forth and back) and `speech` (s16), `camera.y4m` and `mic.wav`."""
+    """Write `pictures` (I420, forth and back), `speech` (s16), `camera.y4m` and `mic.wav`."""
     raw = folder / "clip"
     if not raw.exists():
         clip.make(raw)
@@ -97,7 +97,7 @@ class Source(Senses):
         """Decode the picture, where this end is to."""
         self._whole = self._whole or key
         if self._decodes and self._whole:
-            self._vp8.decode(av.Packet(data))  # type: ignore[attr-defined]  # as of video
+            self._vp8.decode(av.Packet(data))
         return self._whole
 
     def show(self, frame: av.VideoFrame) -> None:
