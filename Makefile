@@ -24,10 +24,11 @@ SOAK_SCANS ?=
 SECONDS ?= 60
 SEED ?=
 LINE ?=
+SIZE ?=
 # Where the extra `bench` is installed: without it there is no score of speech and no plot.
 BENCH_PYTHON ?= $(BIN)/python
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-lines man lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-lines bench-cpu man lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -99,6 +100,9 @@ man: ## Man pages and shell completion from the commands' help: build/man, build
 
 bench-lines: ## The same call over bad lines: stock aiortc, kioskd, Chromium (LINE=adsl512 for one; SEED=)
 	@$(BENCH_PYTHON) -m bench.lines $(if $(LINE),--line '$(LINE)') $(if $(SEED),--seed '$(SEED)')
+
+bench-cpu: ## CPU of the kiosk's end of a call: kioskd, stock aiortc, GStreamer, libwebrtc (SIZE=1280x720)
+	@$(BIN)/python -m bench.cpu --size '$(or $(SIZE),640x480)'
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -1,0 +1,1 @@
+"""What the kiosk's end of a call costs, beside GStreamer's and libwebrtc's."""
