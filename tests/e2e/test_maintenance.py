@@ -10,7 +10,14 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, Scenery, in_call, moving_counters, scenery_of
+from tests.e2e.conftest import (
+    LONG_MS,
+    Scenery,
+    back_to_the_choice,
+    in_call,
+    moving_counters,
+    scenery_of,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -68,10 +75,7 @@ async def test_a_visit_under_way_is_served_to_its_end() -> None:
         await moving_counters(screen, "[data-testid=remote-picture]")
         await expect(agent.get_by_test_id("unavailable")).to_be_hidden()
         await screen.get_by_test_id("hang-up").click()
-        await expect(screen.locator("body")).to_have_attribute(
-            "data-scene", "ended", timeout=LONG_MS
-        )
-        await screen.get_by_test_id("back").click()
+        await back_to_the_choice(screen)
         await expect(screen.get_by_test_id("maintenance")).to_be_visible(timeout=LONG_MS)
         await agent.get_by_test_id("back").click()
         await expect(agent.get_by_test_id("unavailable")).to_be_visible(timeout=LONG_MS)

@@ -8,7 +8,7 @@ import stat
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -145,7 +145,13 @@ async def test_nobody_else_can_read_the_way_in(kiosk: Kiosk) -> None:
 def victims(processes: list[psutil.Process], role: str) -> list[psutil.Process]:
     if role == "browser":
         return processes[:1]
-    return [one for one in processes if f"--type={role}" in one.cmdline()]
+    found = []
+    for one in processes:
+        # A spare renderer may have ended meanwhile.
+        with suppress(psutil.NoSuchProcess):
+            if f"--type={role}" in one.cmdline():
+                found.append(one)
+    return found
 
 
 @pytest.mark.parametrize(

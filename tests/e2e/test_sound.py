@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 
 import pytest
-from playwright.async_api import Error, Locator, Page, expect
+from playwright.async_api import Locator, expect
 
 from kioskd.simulation.pipewire import PIPEWIRE
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, Scenery, in_call
+from tests.e2e.conftest import LONG_MS, Scenery, back_to_the_choice, in_call
 from tests.e2e.sound import heard_in_page, play_into_microphone, pulse
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -23,15 +22,6 @@ async def rises(meter: Locator, over: int) -> None:
     await meter.page.wait_for_function(
         "([bar, over]) => Number(bar.getAttribute('aria-valuenow')) > over", arg=[bar, over]
     )
-
-
-async def back_to_the_choice(screen: Page) -> None:
-    """Press Back until it is taken, which is when all is wiped."""
-    body = screen.locator("body")
-    await expect(body).to_have_attribute("data-scene", "ended")
-    while await body.get_attribute("data-scene") != "choosing":
-        with contextlib.suppress(Error):
-            await screen.get_by_test_id("back").click(timeout=500)
 
 
 async def test_the_resident_sees_to_be_heard_and_is_told_when_not(scenery: Scenery) -> None:
