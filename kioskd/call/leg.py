@@ -76,8 +76,7 @@ class Leg:
     whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
     change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
     None if it cannot: its clock is then not followed. `profile` is what the own picture is for. An
-    error in a callback is logged and
-    harms nothing.
+    error in a callback is logged and harms nothing.
     """
 
     def __init__(
