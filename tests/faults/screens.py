@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 import psutil
@@ -36,8 +37,12 @@ def hit(number: signal.Signals, role: str | None = None) -> Hand:
         if role is None:
             processes[0].send_signal(number)
             return
+        met = 0
         for one in processes:
-            if f"--type={role}" in one.cmdline():
-                one.send_signal(number)
+            with contextlib.suppress(psutil.Error):  # some live for a moment only
+                if f"--type={role}" in one.cmdline():
+                    one.send_signal(number)
+                    met += 1
+        assert met, f"no {role} to hit"
 
     return do
