@@ -74,7 +74,7 @@ class LegRate:
             await asyncio.sleep(TELL_S)
             now = self._now()
             self._remember(now)
-            self.controller.tick(now)
+            self.controller.tick(now, self._sent.unheard_at)
             self._share(now)
             thin = not thin and self._heard and self.controller.bps < THIN_BPS
             for fci in [] if thin else self._arrivals.take():

@@ -89,9 +89,14 @@ class Controller:
         elif self.queue.standing_s < EMPTY_S and self.queue.lost <= LOSSY:
             self._grow(elapsed, sending_bps, now)
 
-    def tick(self, now: float) -> None:
-        """Send less and less while nothing is heard; to be called some times a second."""
-        if self._heard_at is None or now - self._heard_at < SILENT_S:
+    def tick(self, now: float, unheard_at: float | None) -> None:
+        """Send less and less while nothing is heard; to be called some times a second.
+
+        `unheard_at` is when the oldest packet left that nobody told of; None: there is none.
+        """
+        since = None if unheard_at is None else now - unheard_at
+        heard = self._heard_at is None or now - self._heard_at < SILENT_S
+        if heard or since is None or since < SILENT_S:
             self._tick_at = now
             return
         if self._silent_bps is None:

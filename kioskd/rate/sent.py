@@ -56,6 +56,11 @@ class Sent:
         """Note bytes that leave without a number."""
         self.total += size
 
+    @property
+    def unheard_at(self) -> float | None:
+        """When the oldest packet left of which nobody has told; None: there is none."""
+        return next((sent_at for sent_at, _, _ in self._waiting.values()), None)
+
     def match(self, feedback: Feedback, now: float) -> list[Report]:
         """Return what became of packets, each once: of the last ones told of, those that came.
 

@@ -127,7 +127,7 @@ class Run:
             self.controller.hear(reports, sending, self.now)
 
     def _look(self) -> None:
-        self.controller.tick(self.now)
+        self.controller.tick(self.now, self.sent.unheard_at)
         self.rates.append((self.now, self.controller.bps))
         self.queues.append((self.now, self.line.queued_s(self.now)))
         self._at(self.now + 0.05, self._look)

@@ -88,3 +88,11 @@ def test_satellite() -> None:
     run.to(60)
     assert run.rate_between(20, 60) >= 0.8e6
     assert run.longest_queue(20, 60) <= 0.5
+
+
+def test_who_says_nothing_is_not_unheard() -> None:
+    run = steady(1e6)
+    run.to(10)
+    before = run.controller.bps
+    run.controller.tick(20, None)
+    assert run.controller.bps == before
