@@ -5,6 +5,7 @@ What is used beyond the public interface, on the objects of one leg:
     RTCDtlsTransport._send_rtp         all packets of media and their reports leave by it
     RTCDtlsTransport._send_data        those of the channels
     RTCDtlsTransport._handle_rtp_data, ._handle_rtcp_data   get all that comes, decrypted
+    RTCRtpReceiver.__remote_bitrate_estimator  of pictures; None: it makes no estimate
     RTCRtpSender._ssrc
     RTCRtpSender.send                  called once, when the connection stands
     RTCRtpSender.__rtp_header_extensions_map   writes the extensions of each packet
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from aiortc import RTCDtlsTransport, RTCRtpSender
+from aiortc import RTCDtlsTransport, RTCRtpReceiver, RTCRtpSender
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpSendParameters
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, is_rtcp
 
@@ -26,6 +27,7 @@ from kioskd.rate import feedback
 
 URI: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 EXTENSIONS: Final = "_RTCRtpSender__rtp_header_extensions_map"
+ESTIMATOR: Final = "_RTCRtpReceiver__remote_bitrate_estimator"
 MEDIA_BYTES: Final = 28 + 10
 """IPv4 and UDP, and SRTP's tag (RFC 3711, section 4.2)."""
 DATA_BYTES: Final = 28 + 13 + 24
@@ -55,6 +57,12 @@ def leave_place(sender: RTCRtpSender, extension: int) -> None:
         await send(replace(parameters, headerExtensions=extensions))
 
     sender.send = send_numbered  # type: ignore[method-assign]  # seam
+
+
+def estimate_no_more(receiver: RTCRtpReceiver) -> None:
+    """Send no estimate of ours (REMB): Chromium would hold itself to the lower of both."""
+    getattr(receiver, ESTIMATOR)
+    setattr(receiver, ESTIMATOR, None)
 
 
 def count(

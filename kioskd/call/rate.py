@@ -59,6 +59,7 @@ class LegRate:
         transport = sender.transport
         for transceiver in connection.getTransceivers():
             feedback_seams.leave_place(transceiver.sender, extension)
+            feedback_seams.estimate_no_more(transceiver.receiver)
         feedback_seams.count(
             transport,
             extension,

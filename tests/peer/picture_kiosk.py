@@ -61,6 +61,7 @@ class Kiosk:
             on_state=lambda _: None,
         )
         self.requests = 0
+        self.estimates_sent = 0
         self.loses: Callable[[bool], bool] = lambda _: False
         """Tells whether a packet of the picture is lost, new (True) or sent once more."""
 
@@ -86,6 +87,8 @@ class Kiosk:
         new, again = (ssrc.to_bytes(4, "big") for ssrc in (sender._ssrc, sender._rtx_ssrc))
 
         async def lossy(data: bytes) -> None:
+            if is_rtcp(data):
+                self.estimates_sent += data.count(b"REMB")
             ours = not is_rtcp(data) and data[8:12] in (new, again)
             if not (ours and self.loses(data[8:12] == new)):
                 await send(data)

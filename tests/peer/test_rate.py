@@ -74,6 +74,7 @@ async def test_both_ends_hear_what_came(page: Page) -> None:
             await until(lambda: rate.controller.bps > 1.5 * START_BPS)
             await page.evaluate("until('inbound-rtp', 'video', s => s.frameWidth === 640)")
         assert rate.controller.queue.carried_bps is not None
+        assert kiosk.estimates_sent == 0, "the browser goes by the lower one"
         assert rate.controller.queue.lost < 0.1, "sound or picture is not told of"
     finally:
         await kiosk.leg.close()
