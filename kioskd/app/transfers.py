@@ -34,8 +34,8 @@ from kioskd.visit.state import Visit, may_receive
 log = structlog.get_logger(__name__)
 
 SCAN_NAME: Final = "document.pdf"
-LOOK_S: Final = 0.05
-"""How often it is looked what the line has for a document."""
+LOOK_S: Final = 0.02
+"""How often it is looked what the line has for a document: sound waits for what leaves at once."""
 STALL_S: Final = 30.0
 """A document that does not move for this long is given up; the pages stay for another try."""
 

@@ -177,7 +177,7 @@ class Leg:
         """Return how many bytes of a document may be handed on now.
 
         What the line has beside speech and picture, where the far end tells what it gets; else
-        what the channel takes without becoming long. To be asked some twenty times a second.
+        what the channel takes without becoming long. To be asked some fifty times a second.
         """
         buffered = self.buffered(label)
         known = None if self._rate is None else self._rate.room()

@@ -13,7 +13,7 @@ twice where packets are lost."""
 DOCUMENT_SHARE: Final = 0.25
 """Of what speech leaves, a document under way has so much at least: the agent waits for it."""
 DOCUMENT_LEAST_BPS: Final = 8_000
-BURST_S: Final = 0.05
+BURST_S: Final = 0.02
 """So much of its rate a document may send at once: it is looked after as often."""
 MOST_ROOM: Final = 256 * 1024
 

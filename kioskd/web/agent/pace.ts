@@ -4,7 +4,7 @@ const LOOK_MS = 250;
 const LEAST_SHARE = 0.25; // of what the browser thinks the line takes: the resident waits for it
 const LEAST_BPS = 16_000;
 const MOST_ROOM = 256 * 1024;
-const BURST_S = 0.1;
+const BURST_S = 0.04;
 
 /** The clock and the browser's figures, which a test gives in its own way. */
 export interface Gauge {
@@ -41,7 +41,7 @@ export class Pace {
     void this.look(this.at);
   }
 
-  /** Bytes that may be sent now. To be asked some twenty times a second. */
+  /** Bytes that may be sent now. To be asked some fifty times a second. */
   room(): number {
     const now = this.gauge.now();
     if (now - this.lookedAt >= LOOK_MS) {

@@ -7,7 +7,7 @@ import type { Pace } from "./pace";
 const CHUNK = 65_528;
 const OFFSET = 8; // bytes of the offset before each chunk
 const LEAST_CHUNK = 1000; // of anything but the end: it fills a packet, more or less
-const LOOK_MS = 50; // how often a document that waits for room looks for it
+const LOOK_MS = 20; // how often a document that waits for room looks for it
 const WINDOW = 1024 * 1024;
 const ACK_EVERY = 256 * 1024;
 const RECEIVE_LIMIT = 64 * 1024 * 1024;
