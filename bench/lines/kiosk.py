@@ -28,15 +28,19 @@ from aiortc.rtcconfiguration import RTCBundlePolicy
 
 from bench.lines.recording import Concealment
 from bench.lines.senses import Senses
+from kioskd.app.transfers import LOOK_S
 from kioskd.call import seams
 from kioskd.call.leg import TO_AGENT, Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.statistics import SoundStats
+from kioskd.documents.frames import OFFSET_BYTES
+from kioskd.documents.transfer import LEAST_CHUNK_BYTES
 from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE
 from kioskd.logging import configure
 
 STATS_S: Final = 1.0
 CHUNK: Final = 64 * 1024
+LEAST: Final = LEAST_CHUNK_BYTES + OFFSET_BYTES
 
 
 class End(ABC):
@@ -118,10 +122,12 @@ class KioskdEnd(End):
         return Concealment(time.time(), round(total * SAMPLE_RATE), round(made_up * SAMPLE_RATE))
 
     async def scan(self, size: int) -> None:
-        """Send chunks as fast as the channel drains."""
-        for _ in range(0, size, CHUNK):
-            self._leg.send_document(TO_AGENT, bytes(CHUNK))
-            await self._leg.wait_drained(TO_AGENT)
+        """Send what there is room for, as kioskd.app.transfers does."""
+        while size > 0:
+            while (chunk := min(CHUNK, size, self._leg.room(TO_AGENT))) >= min(LEAST, size):
+                self._leg.send_document(TO_AGENT, bytes(chunk))
+                size -= chunk
+            await asyncio.sleep(LOOK_S)
 
     async def close(self) -> None:
         """Close the leg."""

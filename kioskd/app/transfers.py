@@ -34,6 +34,8 @@ from kioskd.visit.state import Visit, may_receive
 log = structlog.get_logger(__name__)
 
 SCAN_NAME: Final = "document.pdf"
+LOOK_S: Final = 0.02
+"""How often it is looked what the line has for a document: sound waits for what leaves at once."""
 STALL_S: Final = 30.0
 """A document that does not move for this long is given up; the pages stay for another try."""
 
@@ -106,20 +108,27 @@ class Transfers:
             self._outcome = None
 
     async def _until_outcome(self, outcome: asyncio.Future[DocumentFault | None]) -> None:
+        time = asyncio.get_running_loop().time
+        moved_at, waiting = time(), 0
         while not outcome.done():
-            self._say(TO_AGENT, self._sender.frames_to_send(self._waiting()))
-            waiting = self._waiting()
             self._moved.clear()
-            try:
-                async with asyncio.timeout(STALL_S):
+            frames = self._sender.frames_to_send(self._room())
+            self._say(TO_AGENT, frames)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
                     await self._moved.wait()
-            except TimeoutError as error:
-                # On a thin line much leaves before the agent says that it has come.
-                if self._waiting() >= waiting:
-                    raise DocumentError(DocumentFault.TIMEOUT) from error
+            before, waiting = waiting, self._waiting()
+            # On a thin line much leaves before the agent says that it has come.
+            if frames or self._moved.is_set() or waiting < before:
+                moved_at = time()
+            elif time() - moved_at >= STALL_S:
+                raise DocumentError(DocumentFault.TIMEOUT)
         fault = outcome.result()
         if fault is not None:
             raise DocumentError(fault)
+
+    def _room(self) -> int:
+        return 0 if self._leg is None else self._leg.room(TO_AGENT)
 
     def _waiting(self) -> int:
         """Return the bytes that have not left yet."""

@@ -7,12 +7,15 @@ from typing import Final
 
 from aiortc.sdp import SessionDescription
 
+from kioskd.call.feedback_seams import URI
 from kioskd.errors import CallError
 
 START_KBIT_S: Final = 600
 """Where Chromium begins to send; from its own start it takes many seconds to get there."""
 RED_TYPE: Final = 63
 """The payload type of RED, the one that Chromium uses."""
+FEEDBACK_EXTENSION: Final = 4
+"""aiortc has 1 to 3."""
 SDP_LIMIT: Final = 64 * 1024
 KINDS: Final = ["audio", "video", "application"]
 
@@ -47,6 +50,20 @@ def with_speech(sdp: str) -> str:
     sdp = re.sub(r"^(m=audio \d+ \S+)", rf"\1 {RED_TYPE}", sdp, count=1, flags=re.MULTILINE)
     return re.sub(
         rf"^(a=rtpmap:{opus} opus/48000/2)(\r?\n)", lines, sdp, count=1, flags=re.MULTILINE
+    )
+
+
+def with_feedback(sdp: str) -> str:
+    """Return our offer with transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-01)."""
+    lines = rf"\1\2a=extmap:{FEEDBACK_EXTENSION} {URI}\2a=rtcp-fb:* transport-cc\2"
+    return re.sub(r"^(a=mid:[01])(\r?\n)", lines, sdp, flags=re.MULTILINE)
+
+
+def gives_feedback(sdp: str) -> bool:
+    """Tell whether an answer that was checked gives transport-wide feedback for all media."""
+    return all(
+        any(one.uri == URI and one.id == FEEDBACK_EXTENSION for one in media.rtp.headerExtensions)
+        for media in SessionDescription.parse(sdp).media[:2]
     )
 
 

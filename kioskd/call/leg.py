@@ -24,9 +24,18 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import seams
-from kioskd.call.description import check_answer, takes_red, with_speech, with_start_bitrate
+from kioskd.call.description import (
+    FEEDBACK_EXTENSION,
+    check_answer,
+    gives_feedback,
+    takes_red,
+    with_feedback,
+    with_speech,
+    with_start_bitrate,
+)
 from kioskd.call.ice import IceServer
 from kioskd.call.picture import LegPicture
+from kioskd.call.rate import LegRate
 from kioskd.call.sound import LegSound
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
@@ -43,6 +52,7 @@ TO_AGENT: Final = "documents-to-agent"
 TO_KIOSK: Final = "documents-to-kiosk"
 LOW_WATER: Final = 64 * 1024
 """Bytes queued in a document channel below which `wait_drained` returns: one chunk."""
+MOST_BUFFERED: Final = 1024 * 1024
 ACCEPT_S: Final = 5.0
 """Applying an answer may resolve `.local` names (RFC 8828), on the local network."""
 DRAIN_S: Final = 0.3
@@ -113,6 +123,7 @@ class Leg:
         self._meter = Meter()
         self._sound: LegSound | None = None
         self._picture: LegPicture | None = None
+        self._rate: LegRate | None = None
 
     @property
     def state(self) -> LegState:
@@ -159,6 +170,20 @@ class Leg:
         `label` is TO_AGENT or TO_KIOSK. Raises CallError when it is not open.
         """
         self._open_channel(label).send(data)
+        if self._rate is not None:
+            self._rate.took(len(data))
+
+    def room(self, label: str) -> int:
+        """Return how many bytes of a document may be handed on now.
+
+        What the line has beside speech and picture, where the far end tells what it gets; else
+        what the channel takes without becoming long. To be asked some fifty times a second.
+        """
+        buffered = self.buffered(label)
+        known = None if self._rate is None else self._rate.room()
+        if known is None:
+            return max(0, MOST_BUFFERED - buffered)
+        return known if buffered <= LOW_WATER else 0
 
     def buffered(self, label: str) -> int:
         """Return the bytes queued in a channel that SCTP has not taken yet; 0 without one."""
@@ -204,7 +229,7 @@ class Leg:
         sdp = self._pc.localDescription.sdp
         if "a=candidate:" not in sdp:
             raise CallError("no candidate: the machine has no address")
-        return with_speech(with_start_bitrate(sdp))
+        return with_feedback(with_speech(with_start_bitrate(sdp)))
 
     def _connection(self) -> RTCPeerConnection:
         seams.use_steady_clock()
@@ -255,12 +280,22 @@ class Leg:
         check_answer(sdp)
         if takes_red(sdp):
             self._sound.use_red()
+        if gives_feedback(sdp):
+            self._control_rate()
         try:
             async with asyncio.timeout(ACCEPT_S):
                 await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         except Exception as error:
             # aiortc raises whatever its parser and its checks run into.
             raise CallError(f"cannot use the answer: {error}") from error
+
+    def _control_rate(self) -> None:
+        assert self._pc is not None
+        assert self._picture is not None
+        assert self._sound is not None
+        self._rate = LegRate(self._picture, self._sound)
+        work = self._rate.take_over(self._pc, FEEDBACK_EXTENSION)
+        self._own(asyncio.create_task(work, name="leg rate"))
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._closing is not None:

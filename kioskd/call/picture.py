@@ -25,6 +25,7 @@ HEADER_BITS: Final = 8 * 72
 """IPv4, UDP, RTP with its extensions, the payload's descriptor and SRTP's tag."""
 ENOUGH: Final = 3.0
 """More than so many times what the size needs is not seen."""
+FIRST_SIZE: Final = (640, 480)
 _TAKEN: Final = 0.95
 """Of the far end's estimate; the rest is for what is sent once more."""
 
@@ -55,6 +56,7 @@ class LegPicture:
         self._pacer = Pacer(START_BPS)
         self._coder = Coder()
         self._failing = False
+        self._size = FIRST_SIZE
         self._picture_id = random.randrange(picture_seams.PICTURE_IDS)  # noqa: S311  # no secret
         self._thread = ThreadPoolExecutor(1, "picture")
         capabilities = RTCRtpReceiver.getCapabilities("video")
@@ -80,6 +82,11 @@ class LegPicture:
     def target_bps(self, bps: float) -> None:
         self._target_bps, self._told = bps, True
 
+    @property
+    def need_bps(self) -> float:
+        """What the camera's picture, at its full size, needs to look well."""
+        return self._ladder.need(*self._size)
+
     def close(self) -> None:
         """Let the thread end, after the picture it has in hand."""
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -96,6 +103,7 @@ class LegPicture:
         frame = await track.recv()
         assert isinstance(frame, VideoFrame)
         assert frame.pts is not None
+        self._size = frame.width, frame.height
         now, target = loop.time(), self._target_bps
         rung = self._ladder.choose(target, frame.width, frame.height, now)
         if not self._thinner.takes(rung.fps, frame.pts / vpx.CLOCK):

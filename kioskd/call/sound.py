@@ -34,6 +34,11 @@ class LegSound:
         sound_seams.divert(audio.receiver, self._voice.take)
         sound_seams.send_with(audio.sender, self._speech)
 
+    @property
+    def sending_bps(self) -> float:
+        """What our speech takes of the line while somebody speaks, headers included."""
+        return self._speech.settings.line_bps
+
     def use_red(self) -> None:
         """Take and send RED. To be called before the answer is applied."""
         sound_seams.receive_red(self._audio.receiver, RED_TYPE)

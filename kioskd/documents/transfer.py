@@ -39,6 +39,8 @@ from kioskd.errors import DocumentError, DocumentFault
 
 WINDOW_BYTES: Final = 1024 * 1024
 """Data on the way and not acknowledged, at the most."""
+LEAST_CHUNK_BYTES: Final = 1000
+"""Of anything but the end: it fills a packet, more or less."""
 ACK_BYTES: Final = 256 * 1024
 SIZE_LIMIT: Final = 20 * 1024 * 1024
 
@@ -51,13 +53,9 @@ class Sink(Protocol):
 
 
 class Sender:
-    """Sends one document at a time over its direction's channel.
+    """Sends one document at a time over its direction's channel."""
 
-    `high_water` bounds, in bytes, what may wait in the channel's own buffer.
-    """
-
-    def __init__(self, high_water: int = WINDOW_BYTES) -> None:
-        self._high_water = high_water
+    def __init__(self) -> None:
         self._document: Document | None = None
         self._source: BinaryIO | None = None
         self._flowing = False
@@ -132,11 +130,10 @@ class Sender:
                 self._forget()
                 return [Failed(document.id, message.reason)]
 
-    def frames_to_send(self, buffered: int = 0) -> list[Frame]:
-        """Return what may be sent now.
+    def frames_to_send(self, room: int = WINDOW_BYTES) -> list[Frame]:
+        """Return what may be sent now: of the document `room` bytes at the most.
 
-        `buffered` is what still waits in the channel, in bytes; pacing is done by
-        counting in what is to be held back. Raises DocumentError BROKEN when the source
+        Raises DocumentError BROKEN when the source
         cannot be read; the document is then given up, and the next call returns the
         frame that says so.
         """
@@ -145,14 +142,14 @@ class Sender:
         if document is None or self._source is None or not self._flowing:
             return frames
         while self._sent < document.size:
-            length = min(CHUNK_BYTES, document.size - self._sent)
-            if self.unacknowledged + length > WINDOW_BYTES:
-                break
-            if buffered + OFFSET_BYTES + length > self._high_water:
+            rest = document.size - self._sent
+            window = WINDOW_BYTES - self.unacknowledged
+            length = min(CHUNK_BYTES, rest, window, room - OFFSET_BYTES)
+            if length < min(LEAST_CHUNK_BYTES, rest):
                 break
             frames.append(self._sent.to_bytes(OFFSET_BYTES, "big") + self._read(length))
             self._sent += length
-            buffered += OFFSET_BYTES + length
+            room -= OFFSET_BYTES + length
         return frames
 
     def _read(self, length: int) -> bytes:

@@ -12,6 +12,9 @@ LEAST_BIT_RATE: Final = 16_000
 """Wide-band speech (RFC 6716, section 2.1.1: 16 to 20 kbit/s)."""
 FLOOR_BPS: Final = 26_000
 """What sound always has on the line: LEAST_BIT_RATE in packets of 60 ms, with their headers."""
+HEADER_BITS: Final = 480
+"""Of each packet: IPv4, UDP, RTP with its extensions, SRTP's tag."""
+SAMPLE_RATE: Final = 48_000
 FIRST_LOSS: Final = 0.05
 """What is protected against before the far end has told."""
 LEAST_LOSS: Final = 0.02
@@ -37,6 +40,11 @@ class SpeechSettings:
     loss_percent: int = round(FIRST_LOSS * 100)
     red: int = 0
     dtx: bool = False
+
+    @property
+    def line_bps(self) -> float:
+        """What it takes of the line, headers included."""
+        return self.bit_rate * (1 + self.red) + HEADER_BITS * SAMPLE_RATE / self.samples
 
 
 def choose(loss: float, available_bps: float | None, *, red: bool) -> SpeechSettings:

@@ -14,6 +14,9 @@ from kioskd.call import control
 from kioskd.documents.frames import Accept, Ack, Cancel, Document, Done, Frame, Refuse
 from kioskd.documents.transfer import Receiver, Sender
 from kioskd.errors import DocumentFault
+from kioskd.rate import feedback
+from kioskd.rate.control import LEAST_BPS, MOST_BPS, Controller
+from kioskd.rate.sent import Sent
 from kioskd.screen.messages import parse_action
 from kioskd.settings import KioskSettings
 from kioskd.signalling import messages as signals
@@ -111,6 +114,31 @@ def _hear(data: bytes) -> None:
         playout.pull(number * 0.02 + 0.07)
 
 
+def _tell(data: bytes) -> None:
+    """Give what an agent's browser tells of our packets to the rate control."""
+    sent, controller = Sent(), Controller()
+    for number, part in enumerate(data.split(NEXT)):
+        now = number * 0.1
+        for _ in range(10):
+            sent.number(1000, now)
+        found, _ = feedback.split(part)
+        for fci in found:
+            try:
+                told = feedback.parse(fci)
+            except ValueError:  # what it documents
+                continue
+            controller.hear(sent.match(told, now), 800_000, now)
+        controller.tick(now, sent.unheard_at)
+        assert LEAST_BPS <= controller.bps <= MOST_BPS
+
+
+def _told() -> bytes:
+    return NEXT.join(
+        feedback.packet(1, 2, feedback.build(n * 10, [n * 400 + k * 30 for k in range(10)], n))
+        for n in range(8)
+    )
+
+
 def _spoken() -> bytes:
     old, *others = packets(5.0)[20:30]
     parts = []
@@ -166,5 +194,6 @@ def targets() -> list[Target]:
         ),
         Target("receiver", (NEXT.join((said[0], chunk)), NEXT.join((*said, chunk))), _receive),
         Target("sound", (_spoken(),), _hear),
+        Target("feedback", (_told(),), _tell),
         Target("sender", (NEXT.join(answers[:3]), NEXT.join(answers)), _send),
     ]

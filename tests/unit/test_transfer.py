@@ -27,7 +27,15 @@ from kioskd.documents.frames import (
     Refused,
     Started,
 )
-from kioskd.documents.transfer import ACK_BYTES, WINDOW_BYTES, Limits, Receiver, Sender, Sink
+from kioskd.documents.transfer import (
+    ACK_BYTES,
+    LEAST_CHUNK_BYTES,
+    WINDOW_BYTES,
+    Limits,
+    Receiver,
+    Sender,
+    Sink,
+)
 from kioskd.errors import DocumentError, DocumentFault
 
 PDF = "application/pdf"
@@ -202,13 +210,15 @@ def test_surrogates_and_long_texts_are_garbage() -> None:
 
 def test_window_and_buffer_bound_what_is_sent() -> None:
     data = bytes(2 * WINDOW_BYTES)
-    sender = Sender(high_water=ACK_BYTES)
+    sender = Sender()
     sender.start(header(data), io.BytesIO(data))
     assert sender.frames_to_send() == []  # not accepted yet
     sender.receive(Accept(id="d1", offset=0).model_dump_json())
-    frames = sender.frames_to_send(buffered=ACK_BYTES - 2 * (CHUNK_BYTES + OFFSET_BYTES))
-    assert len(frames) == 2
-    assert sender.frames_to_send(buffered=ACK_BYTES) == []
+    frames = sender.frames_to_send(2 * (CHUNK_BYTES + OFFSET_BYTES))
+    assert [len(frame) for frame in frames] == [CHUNK_BYTES + OFFSET_BYTES] * 2
+    assert sender.frames_to_send(LEAST_CHUNK_BYTES) == []
+    little = OFFSET_BYTES + LEAST_CHUNK_BYTES
+    assert [len(frame) for frame in sender.frames_to_send(little)] == [little]
     while sender.frames_to_send():
         pass
     assert WINDOW_BYTES - CHUNK_BYTES < sender.unacknowledged <= WINDOW_BYTES

@@ -30,6 +30,10 @@ class ThinLeg:
         self.left = next(self._waiting, self.left)
         return self.left
 
+    def room(self, label: str) -> int:
+        assert label == TO_AGENT
+        return 1 << 20
+
     def send_document(self, label: str, data: str | bytes) -> None:
         if isinstance(data, str) and isinstance(said := parse_from_sender(data), Document):
             self._transfers.receive(label, Accept(id=said.id, offset=0).model_dump_json())
@@ -40,6 +44,7 @@ async def test_a_document_is_given_up_when_it_moves_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     monkeypatch.setattr(module, "STALL_S", 0.02)
+    monkeypatch.setattr(module, "LOOK_S", 0.005)
     posted: list[Any] = []
     transfers = Transfers(
         Spool(tmp_path, 1 << 20), post=posted.append, visit=lambda: Visit(language="fr", entered=0)

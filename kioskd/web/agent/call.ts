@@ -3,6 +3,7 @@
 import { type Channels, Leg } from "./leg";
 import type { Message } from "./line";
 import { type Counters, measure, type Quality } from "./quality";
+import { gauge, Pace } from "./pace";
 import { Receiver, Sender } from "./transfer";
 
 const HEARTBEAT_MS = 1000;
@@ -122,7 +123,7 @@ export class Call {
     this.heardAt = performance.now();
     this.counters = { at: this.heardAt, bytes: 0, lost: 0, received: 0 };
     this.receiver.attach(channels.toAgent);
-    this.sender.attach(channels.toKiosk);
+    this.sender.attach(channels.toKiosk, new Pace(gauge(leg.peer)));
     for (const { message } of this.unheard) this.send(message);
     this.setInterrupted(false);
     if (!first) return;

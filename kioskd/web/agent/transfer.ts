@@ -2,9 +2,12 @@
 
 import { newId } from "./ids";
 import type { Message } from "./line";
+import type { Pace } from "./pace";
 
 const CHUNK = 65_528;
 const OFFSET = 8; // bytes of the offset before each chunk
+const LEAST_CHUNK = 1000; // of anything but the end: it fills a packet, more or less
+const LOOK_MS = 20; // how often a document that waits for room looks for it
 const WINDOW = 1024 * 1024;
 const ACK_EVERY = 256 * 1024;
 const RECEIVE_LIMIT = 64 * 1024 * 1024;
@@ -190,11 +193,14 @@ export class Sender {
   private acked = 0;
   private flowing = false;
   private channel: RTCDataChannel | null = null;
+  private pace: Pace | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
   private header: Message | null = null;
 
-  /** Uses the channel of a new leg; the document under way is offered again there. */
-  attach(channel: RTCDataChannel): void {
+  /** Uses the channel of a new leg, at its pace; the document under way is offered again there. */
+  attach(channel: RTCDataChannel, pace: Pace | null = null): void {
     this.channel = channel;
+    this.pace = pace;
     this.flowing = false;
     channel.bufferedAmountLowThreshold = WINDOW / 4;
     channel.addEventListener("bufferedamountlow", () => this.pump());
@@ -267,8 +273,15 @@ export class Sender {
 
   private pump(): void {
     const channel = this.channel;
+    clearTimeout(this.timer);
     while (channel !== null && this.flowing && this.sent < this.data.byteLength) {
-      const length = Math.min(CHUNK, this.data.byteLength - this.sent);
+      const rest = this.data.byteLength - this.sent;
+      const room = (this.pace?.room() ?? Infinity) - OFFSET;
+      if (room < Math.min(LEAST_CHUNK, rest)) {
+        this.timer = setTimeout(() => this.pump(), LOOK_MS);
+        return;
+      }
+      const length = Math.min(CHUNK, rest, room);
       const full = this.sent + length - this.acked > WINDOW;
       // What waits in the channel is kept small, so that a cancel is not far behind.
       const congested = channel.bufferedAmount > WINDOW / 2;
@@ -277,6 +290,7 @@ export class Sender {
       new DataView(frame.buffer).setBigUint64(0, BigInt(this.sent));
       frame.set(new Uint8Array(this.data, this.sent, length), OFFSET);
       channel.send(frame);
+      this.pace?.took(frame.byteLength);
       this.sent += length;
     }
   }

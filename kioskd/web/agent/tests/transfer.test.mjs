@@ -287,3 +287,27 @@ test("what comes late on the leg before is not taken", async () => {
   await new Promise((resolve) => far.addEventListener("message", resolve));
   assert.equal(far.sent.length + behind.sent.length, 0);
 });
+
+test("a document goes at the pace of its line, and whole", async () => {
+  const [near, far] = channel();
+  const sender = new Sender();
+  const receiver = on(new Receiver(), far);
+  let room = 0;
+  const pace = { room: () => room, took: (bytes) => (room -= bytes) };
+  sender.attach(near, pace);
+  const arrived = new Promise((resolve) => {
+    receiver.onReceived = resolve;
+  });
+  const data = bytes(10_000);
+  await sender.send(pdf(data));
+  await until(() => near.sent.length > 0 && far.sent.length > 0);
+  assert.equal(near.bytes(), 0);
+  room = 4000;
+  await until(() => near.bytes() > 0);
+  assert.equal(near.bytes(), 4000 - 8);
+  room = 1007;
+  await until(() => near.sent.length > 1);
+  room = 100_000;
+  const document = await arrived;
+  assert.deepEqual(new Uint8Array(await document.data.arrayBuffer()), data);
+});

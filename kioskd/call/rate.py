@@ -1,0 +1,135 @@
+"""A leg's rate control: what leaves and comes is told to it, and it tells who may send how much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Final
+
+import structlog
+from aiortc import RTCDtlsTransport, RTCPeerConnection
+
+from kioskd.call import feedback_seams
+from kioskd.call.picture import LegPicture
+from kioskd.call.sound import LegSound
+from kioskd.rate import feedback
+from kioskd.rate.control import Controller
+from kioskd.rate.sent import Sent
+from kioskd.rate.shares import Bucket, share
+
+log = structlog.get_logger(__name__)
+
+TELL_S: Final = 0.1
+"""How often the far end is told what came, where there is room for it: libwebrtc takes 50 to
+250 ms, and 5 % of the rate."""
+THIN_BPS: Final = 400_000
+"""Below it half as often: ten feedbacks a second are some 6 kbit/s."""
+LATELY_S: Final = 0.5
+DOCUMENT_S: Final = 1.0
+"""A document that nobody asked room for, for so long, is over."""
+SCTP_SHARE: Final = 1.08
+"""What headers add to a document: some 90 bytes to 1200."""
+
+
+class LegRate:
+    """Takes over who may send how much on a leg whose far end gives transport-wide feedback.
+
+    Until the first feedback nothing is changed.
+    """
+
+    def __init__(self, picture: LegPicture, sound: LegSound) -> None:
+        self.controller = Controller()
+        self._picture = picture
+        self._sound = sound
+        self._sent = Sent()
+        self._arrivals = feedback.Arrivals()
+        self._source = 0
+        self._bucket = Bucket()
+        self._asked_at = float("-inf")
+        self._history: deque[tuple[float, int, int]] = deque()
+        self._now = asyncio.get_running_loop().time
+        self._heard = False
+
+    def take_over(
+        self, connection: RTCPeerConnection, extension: int
+    ) -> Coroutine[None, None, None]:
+        """Reach into a connection whose answer is not applied yet; return what is to be run."""
+        sender = connection.getTransceivers()[0].sender
+        transport = sender.transport
+        for transceiver in connection.getTransceivers():
+            feedback_seams.leave_place(transceiver.sender, extension)
+            feedback_seams.estimate_no_more(transceiver.receiver)
+        feedback_seams.count(
+            transport,
+            extension,
+            lambda size: self._sent.number(size, self._now()),
+            self._sent.other,
+        )
+        feedback_seams.hear(transport, extension, self._came, self._told)
+        return self._run(transport, feedback_seams.source(sender))
+
+    async def _run(self, transport: RTCDtlsTransport, source: int) -> None:
+        thin = False
+        while True:
+            await asyncio.sleep(TELL_S)
+            now = self._now()
+            self._remember(now)
+            self.controller.tick(now, self._sent.unheard_at)
+            self._share(now)
+            thin = not thin and self._heard and self.controller.bps < THIN_BPS
+            for fci in [] if thin else self._arrivals.take():
+                try:
+                    await feedback_seams.tell(transport, feedback.packet(source, self._source, fci))
+                except ConnectionError:
+                    break  # the leg tells of its end by itself
+
+    def room(self) -> int | None:
+        """Return the bytes of a document that may be handed on now; None: nobody knows."""
+        self._asked_at = now = self._now()
+        return int(self._bucket.room(now) / SCTP_SHARE) if self._heard else None
+
+    def took(self, size: int) -> None:
+        """Note the bytes of a document that were handed on."""
+        self._bucket.take(round(size * SCTP_SHARE))
+
+    def _came(self, number: int, source: int) -> None:
+        self._source = source
+        self._arrivals.note(number, self._now())
+
+    def _told(self, fci: bytes) -> None:
+        now = self._now()
+        try:
+            reports = self._sent.match(feedback.parse(fci), now)
+        except ValueError as error:
+            log.warning("rate.feedback_broken", error=str(error))
+            return
+        self._heard = self._heard or bool(reports)
+        self.controller.hear(reports, self._sending_bps()[0], now)
+        self._share(now)
+
+    def _remember(self, now: float) -> None:
+        self._history.append((now, self._sent.total, self._sent.media))
+        while self._history[0][0] < now - LATELY_S:
+            self._history.popleft()
+
+    def _sending_bps(self) -> tuple[float, float]:
+        """Return what all sent of late, and what speech and picture did of it."""
+        if len(self._history) < 2:
+            return 0.0, 0.0
+        (begin, total, media), (end, last, last_media) = self._history[0], self._history[-1]
+        return 8 * (last - total) / (end - begin), 8 * (last_media - media) / (end - begin)
+
+    def _share(self, now: float) -> None:
+        if not self._heard:
+            return
+        under_way = now - self._asked_at < DOCUMENT_S
+        shares = share(
+            self.controller.bps,
+            self._sound.sending_bps,
+            self._picture.need_bps,
+            self._sending_bps()[1] if under_way else None,
+        )
+        self._sound.available_bps = shares.speech
+        self._picture.target_bps = shares.picture
+        self._bucket.bps = shares.documents

@@ -1,0 +1,150 @@
+"""How much may be sent. Pure: times in seconds, of any steady clock.
+
+The line is taken to be full when a queue stands in it, or when much is lost at once; then what it
+has carried is what it can. Little and even loss is a property of the line and slows nobody down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from kioskd.rate.queue import Queue
+from kioskd.rate.sent import Report
+
+START_BPS: Final = 360_000
+"""For a line that nobody knows yet, speech included: two thirds of 512 kbit/s."""
+LEAST_BPS: Final = 30_000
+"""Speech at its least, and a little."""
+MOST_BPS: Final = 20e6
+FULL_S: Final = 0.05
+"""A standing queue of so long is ours: the line is full."""
+EMPTY_S: Final = 0.02
+DRAIN_S: Final = 0.4
+"""A queue of so many seconds would stop all but LEAST_SHARE of what the line carries."""
+LEAST_SHARE: Final = 0.15
+USED: Final = 0.92
+"""Of what the line carries so much is used once the queue is gone."""
+FAST: Final = 0.6
+"""A second, the rate grows by so much where the line's capacity is unknown or far."""
+SLOW: Final = 0.04
+DOUBLES_S: Final = 2.0
+"""Near the capacity it grows slowly at first, and faster the longer no queue is seen."""
+NEAR: Final = 0.85
+FORGOTTEN_S: Final = 30.0
+"""A capacity not met again for so long may have changed."""
+AHEAD: Final = 1.4
+AHEAD_BPS: Final = 40_000
+"""The rate does not grow beyond what is sent by more: it would be a guess."""
+LOSSY: Final = 0.1
+"""Much loss: what libwebrtc's loss controller takes for a full line too."""
+LOSS_EVERY_S: Final = 1.0
+STUCK_S: Final = 1.0
+"""Longer than what we do takes to be seen, over a satellite too."""
+MOVED_S: Final = 0.01
+SILENT_S: Final = 0.6
+"""Feedback comes each 50 to 250 ms (libwebrtc); one may be lost, and round trips are long."""
+HALVES_S: Final = 0.5
+AGAIN: Final = 0.7
+"""Of the rate of before, after a silence, or a queue that was none of ours."""
+
+
+class Controller:
+    """`bps` may be sent, headers included, LEAST_BPS to MOST_BPS."""
+
+    def __init__(self) -> None:
+        self.bps: float = START_BPS
+        self.queue = Queue()
+        self.capacity_bps: float | None = None
+        """What the line carried when it was full, None while it never was."""
+        self._full_at = float("-inf")
+        self._full_since: float | None = None
+        self._last_s = 0.0
+        self._moved_at = float("-inf")
+        self._before_bps: float = START_BPS
+        self._loss_at = float("-inf")
+        self._heard_at: float | None = None
+        self._silent_bps: float | None = None
+        self._tick_at = float("-inf")
+
+    def hear(self, reports: Sequence[Report], sending_bps: float, now: float) -> None:
+        """Take what the far end tells; `sending_bps` is what has been sent of late."""
+        if not reports:
+            return
+        self._end_silence(now)
+        elapsed = 0.0 if self._heard_at is None else min(now - self._heard_at, 0.3)
+        self._heard_at = now
+        self.queue.hear(reports)
+        if self.queue.standing_s > FULL_S:
+            self._drain(now)
+        elif self._full_since is not None:
+            if self.queue.standing_s < EMPTY_S:
+                self._full_since = None
+                assert self.capacity_bps is not None
+                self._set(USED * self.capacity_bps)
+        elif self.queue.lost > LOSSY and now - self._loss_at > LOSS_EVERY_S:
+            self._loss_at = now
+            self._lower(now)
+            self._set(min(self.bps, USED * (self.queue.carried_bps or self.bps)))
+        elif self.queue.standing_s < EMPTY_S and self.queue.lost <= LOSSY:
+            self._grow(elapsed, sending_bps, now)
+
+    def tick(self, now: float, unheard_at: float | None) -> None:
+        """Send less and less while nothing is heard; to be called some times a second.
+
+        `unheard_at` is when the oldest packet left that nobody told of; None: there is none.
+        """
+        since = None if unheard_at is None else now - unheard_at
+        heard = self._heard_at is None or now - self._heard_at < SILENT_S
+        if heard or since is None or since < SILENT_S:
+            self._tick_at = now
+            return
+        if self._silent_bps is None:
+            self._silent_bps = self.bps
+        self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
+        self._tick_at = now
+
+    def _end_silence(self, now: float) -> None:
+        if self._silent_bps is not None:
+            # What was lost in it was no queue's.
+            self._loss_at = now
+            self._set(max(self.bps, AGAIN * self._silent_bps))
+            self._silent_bps = None
+
+    def _drain(self, now: float) -> None:
+        if self._full_since is None:
+            self._full_since = now
+            self._before_bps, self._moved_at, self._last_s = self.bps, now, 0.0
+        self._lower(now)
+        standing = self.queue.standing_s
+        if abs(standing - self._last_s) > MOVED_S:
+            self._last_s, self._moved_at = standing, now
+        if now - self._moved_at > STUCK_S:
+            # We send far less than was carried, and it stands as before: so the way got longer.
+            self.queue.take_as_empty()
+            self._full_since = None
+            self._set(AGAIN * self._before_bps)
+            return
+        assert self.capacity_bps is not None
+        share = min(USED, max(LEAST_SHARE, 1 - (standing - EMPTY_S) / DRAIN_S))
+        self._set(min(self.bps, share * self.capacity_bps))
+
+    def _lower(self, now: float) -> None:
+        self._full_at = now
+        self.capacity_bps = self.queue.carried_bps or self.bps
+
+    def _grow(self, elapsed: float, sending_bps: float, now: float) -> None:
+        capacity = self.capacity_bps
+        if capacity is not None and (
+            now - self._full_at > FORGOTTEN_S or self.bps > capacity / NEAR
+        ):
+            capacity = self.capacity_bps = None
+        near = capacity is not None and self.bps > NEAR * capacity
+        speed = min(FAST, SLOW * 2 ** ((now - self._full_at) / DOUBLES_S)) if near else FAST
+        room = 1 - self.queue.standing_s / EMPTY_S
+        grown = self.bps * (1 + speed) ** (room * elapsed)
+        # What is not tried is not known.
+        self._set(max(self.bps, min(grown, AHEAD * sending_bps + AHEAD_BPS)))
+
+    def _set(self, bps: float) -> None:
+        self.bps = min(MOST_BPS, max(LEAST_BPS, bps))

@@ -1,0 +1,103 @@
+"""Rate control with a real browser: both ends tell each other what came, of sound and pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from playwright.async_api import Page
+
+from kioskd.call.leg import TO_AGENT, LegState
+from kioskd.rate.control import START_BPS
+from tests.peer.picture_kiosk import Kiosk, serving
+
+pytestmark = pytest.mark.peer
+
+PAGE = """<!doctype html><script>
+let pc;
+let received = 0;
+async function answer(sdp) {
+  pc = new RTCPeerConnection({iceServers: []});
+  pc.ondatachannel = ({channel}) => {
+    channel.onmessage = ({data}) => { received += data.size ?? data.byteLength ?? 0; };
+  };
+  const media = await navigator.mediaDevices.getUserMedia({audio: true, video: true});
+  await pc.setRemoteDescription({type: 'offer', sdp});
+  for (const track of media.getTracks()) pc.addTrack(track, media);
+  await pc.setLocalDescription();
+  while (pc.iceGatheringState !== 'complete')
+    await new Promise(done => pc.addEventListener('icegatheringstatechange', done, {once: true}));
+  return pc.localDescription.sdp;
+}
+async function arrived(condition) {
+  while (!condition(received)) await new Promise(done => setTimeout(done, 50));
+}
+async function stat(type, kind) {
+  for (const s of (await pc.getStats()).values())
+    if (s.type === type && s.kind === kind) return s;
+  return {};
+}
+async function trusts(bps) {
+  for (;;) {
+    for (const s of (await pc.getStats()).values())
+      if (s.type === 'candidate-pair' && s.availableOutgoingBitrate > bps) return;
+    await new Promise(done => setTimeout(done, 20));
+  }
+}
+async function until(type, kind, condition) {
+  while (!condition(await stat(type, kind))) await new Promise(done => setTimeout(done, 50));
+}
+</script>"""
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    async with serving(PAGE) as one:
+        yield one
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  # what it looks at has no event
+        await asyncio.sleep(0.05)
+
+
+async def test_both_ends_hear_what_came(page: Page) -> None:
+    kiosk = Kiosk()
+    try:
+        await kiosk.call(page)
+        async with asyncio.timeout(30):
+            # It begins with our 600 kbit/s, and without feedback goes to 650 at the most.
+            await page.evaluate("trusts(800_000)")
+            rate = kiosk.leg._rate
+            assert rate is not None
+            await until(lambda: rate.controller.bps > 1.5 * START_BPS)
+            await page.evaluate("until('inbound-rtp', 'video', s => s.frameWidth === 640)")
+        assert rate.controller.queue.carried_bps is not None
+        assert kiosk.estimates_sent == 0, "the browser goes by the lower one"
+        assert rate.controller.queue.lost < 0.1, "sound or picture is not told of"
+    finally:
+        await kiosk.leg.close()
+
+
+async def test_a_document_takes_what_is_left(page: Page) -> None:
+    kiosk = Kiosk()
+    size = 300_000
+    try:
+        await kiosk.call(page)
+        async with asyncio.timeout(30):
+            rate = kiosk.leg._rate
+            assert rate is not None
+            await until(lambda: kiosk.leg.state is LegState.CONNECTED and rate.room() is not None)
+            left, most = size, 0
+            while left:
+                chunk = min(left, kiosk.leg.room(TO_AGENT))
+                if chunk:
+                    kiosk.leg.send_document(TO_AGENT, bytes(chunk))
+                left -= chunk
+                most = max(most, chunk)
+                await asyncio.sleep(0.05)
+            await page.evaluate(f"arrived(size => size >= {size})")
+        assert most < size / 4, "it went out at once"
+    finally:
+        await kiosk.leg.close()

@@ -1,0 +1,98 @@
+"""The rate control against lines by calculation: it uses them and keeps their queues short."""
+
+from __future__ import annotations
+
+import pytest
+
+from kioskd.rate.control import LEAST_BPS, START_BPS
+from tests.unit.line_by_calculation import Line, Run
+
+
+def steady(bps: float, **more: object) -> Run:
+    return Run(Line(lambda _: bps, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kbit", [128, 256, 512, 1000, 5000])
+def test_a_steady_line_is_used_and_its_queue_is_short(kbit: int) -> None:
+    run = steady(kbit * 1000)
+    run.to(40)
+    used = run.rate_between(10, 40) / (kbit * 1000)
+    assert used >= 0.88
+    assert run.longest_queue(5, 40) <= 0.25
+
+
+def test_a_drop_is_followed_at_once() -> None:
+    run = Run(Line(lambda now: 1e6 if now < 15 else 256e3))
+    run.to(30)
+    assert run.rate_between(10, 15) >= 0.88e6
+    assert run.longest_queue(17, 30) <= 0.3
+    assert run.rate_between(20, 30) >= 0.85 * 256e3
+
+
+def test_what_is_free_again_is_used_again() -> None:
+    run = Run(Line(lambda now: 256e3 if now < 15 else 1e6))
+    run.to(40)
+    assert run.rate_between(25, 40) >= 0.85e6
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.05])
+def test_even_loss_slows_nobody_down(loss: float) -> None:
+    run = steady(512e3, loss=lambda _: loss)
+    run.to(40)
+    assert run.rate_between(10, 40) >= 0.85 * 512e3 * (1 - loss)
+
+
+def test_jitter_is_no_queue() -> None:
+    run = steady(2e6, jitter_s=0.06)
+    run.to(30)
+    assert run.rate_between(10, 30) >= 0.85 * 2e6
+
+
+def test_a_line_without_a_queue_is_not_overrun() -> None:
+    run = steady(400e3, queue_s=0.03)
+    run.to(40)
+    asked = sum(rate for at, rate in run.rates if at > 10) / sum(at > 10 for at, _ in run.rates)
+    assert 0.75 * 400e3 <= asked <= 1.1 * 400e3
+
+
+def test_a_hole_is_not_filled() -> None:
+    run = Run(Line(lambda now: 0.0 if 10 <= now < 13 else 800e3))
+    run.to(25)
+    in_hole = [rate for at, rate in run.rates if 12.5 < at < 13]
+    assert max(in_hole) <= 0.2 * 800e3
+    assert run.rate_between(15, 25) >= 0.8 * 800e3
+    assert run.longest_queue(13, 25) <= 0.25
+
+
+def test_a_way_that_gets_longer_is_no_queue() -> None:
+    run = Run(Line(lambda _: 1e6, base_s=lambda now: 0.0 if now < 10 else 0.15))
+    run.to(40)
+    assert run.rate_between(18, 40) >= 0.8e6
+
+
+def test_what_is_not_tried_is_not_believed() -> None:
+    run = steady(10e6)
+    run.use = 0.1
+    run.to(30)
+    assert run.controller.bps <= 2 * START_BPS
+
+
+def test_there_is_always_a_little() -> None:
+    run = steady(20e3)
+    run.to(20)
+    assert min(rate for _, rate in run.rates) >= LEAST_BPS
+
+
+def test_satellite() -> None:
+    run = steady(1e6, delay_s=0.3, back_s=0.3)
+    run.to(60)
+    assert run.rate_between(20, 60) >= 0.8e6
+    assert run.longest_queue(20, 60) <= 0.5
+
+
+def test_who_says_nothing_is_not_unheard() -> None:
+    run = steady(1e6)
+    run.to(10)
+    before = run.controller.bps
+    run.controller.tick(20, None)
+    assert run.controller.bps == before
