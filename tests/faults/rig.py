@@ -268,7 +268,7 @@ class Rig:
             await self.resident.press("hang-up")
             await self.resident.until("ended", lambda view: view.scene == "ended")
         while self.resident.view is None or self.resident.view.scene != "choosing":
-            await self.resident.press("back")  # it works once the visit is wiped
+            await self.resident.press("back")  # a daemon that has died meanwhile forgets it
             with contextlib.suppress(AssertionError):
                 await self.resident.until("choosing", lambda view: view.scene == "choosing", 1)
 
