@@ -18,17 +18,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from kioskd.app import examine
-from kioskd.app.broker import broker_address
-from kioskd.app.run import build_devices
-from kioskd.app.testing import SHARED_MEMORY, own_bench, run_trial
 from kioskd.control import client
 from kioskd.control import trial as trials
 from kioskd.control.trial import Ended, Options, Outcome, Result, Why
@@ -36,12 +32,16 @@ from kioskd.diagnostics import daemon
 from kioskd.diagnostics import trials as telling
 from kioskd.diagnostics.board import in_thread
 from kioskd.diagnostics.trials import TestReport, TrialTold
-from kioskd.diagnostics.trials_paper import write_paper
 from kioskd.diagnostics.trials_text import show_end, show_trial
 from kioskd.diagnostics.words import Language, preferred, words
 from kioskd.errors import ControlError, SettingsError
 from kioskd.hal.trial import Trial
-from kioskd.settings import Settings
+from kioskd.runtime.shared import SHARED_MEMORY
+
+if TYPE_CHECKING:
+    from kioskd.settings import Settings
+
+# What is heavy is imported where it is used: this module is loaded for every kioskctl command.
 
 PASSED, DEGRADED, FAILED, USAGE, INTERNAL = range(5)
 _CODES: Final = {Result.FAILED: FAILED, Result.DEGRADED: DEGRADED}
@@ -170,6 +170,8 @@ def run(
         Options(expect=expect.upper())
     except ValidationError:
         _fail(f"{expect!r} is no code of a page", USAGE)
+    from kioskd.app import examine
+
     subject, settings = examine.subject(config)
     spoken = language or preferred(os.environ, settings.kiosk.language if settings else None)
     asks = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
@@ -209,6 +211,8 @@ def _end(session: _Session, told: TestReport, report: Path | None, *, as_json: b
     else:
         show_end(told, session.console)
     if report is not None:
+        from kioskd.diagnostics.trials_paper import write_paper
+
         try:
             write_paper(report, told, session.outcomes)
         except OSError as error:
@@ -248,6 +252,10 @@ async def _run(
 
 @asynccontextmanager
 async def _by_hand(settings: Settings) -> AsyncIterator[Try]:
+    from kioskd.app.broker import broker_address
+    from kioskd.app.run import build_devices
+    from kioskd.app.testing import own_bench, run_trial
+
     devices = build_devices(settings)
     address = broker_address(settings.kiosk.id, settings.broker)
     async with own_bench(settings, devices, address) as bench:

@@ -20,6 +20,10 @@ from kioskd.runtime.queues import DropOldest
 STALL_S: Final = 2.0
 QUEUE_CHUNKS: Final = 10
 """200 ms."""
+STALE_CHUNKS: Final = 3
+"""60 ms that are thrown away. PipeWire 0.3.65 hands whoever begins to record what its buffers held
+when nobody recorded any more: the end of what was said in the last visit. It is a period of the
+graph, measured 512 samples, and 2048 at the most (default.clock.max-quantum)."""
 
 
 class PipewireMicrophoneConfig(BaseModel):
@@ -78,10 +82,14 @@ class _Recording:
         self.flows.set()
 
     async def _read(self, sound: asyncio.StreamReader) -> None:
+        stale = STALE_CHUNKS
         try:
             while True:
                 async with asyncio.timeout(STALL_S):
                     pcm = await sound.readexactly(CHUNK_BYTES)
+                if stale:
+                    stale -= 1
+                    continue
                 self.chunks.put(AudioChunk(pcm, time.monotonic()))
                 self.flows.set()
         except TimeoutError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kioskd.app.run import WEB_ROOT, Daemon
+from kioskd.runtime.shared import SHARED_MEMORY
 from kioskd.settings import Raw, Settings, read_toml, validate
 from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.authorities import DemoAuthorities
@@ -19,7 +20,6 @@ from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.simulation.sane import write_sane_config
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
-SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  (Linux's tmpfs: documents stay in RAM)
 
 
 @dataclass(frozen=True, slots=True)

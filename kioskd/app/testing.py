@@ -36,6 +36,7 @@ from kioskd.hal.device import DeviceKind
 from kioskd.hal.panel import Lamp, LampPattern, Panel, PanelEvent
 from kioskd.hal.trial import Trial
 from kioskd.runtime.queues import DropOldest
+from kioskd.runtime.shared import SHARED_MEMORY
 from kioskd.settings import Settings
 from kioskd.signalling.link import BrokerAddress
 
@@ -43,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 LONGEST_S: Final = 150.0
 """Of a trial: a page that is printed, and buttons that are pressed for a minute."""
-SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  (Linux's tmpfs: pages stay in RAM)
 
 
 def _dark(_: Lamp) -> LampPattern:

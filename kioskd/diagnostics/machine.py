@@ -11,8 +11,6 @@ from typing import Final
 
 from kioskd.diagnostics.findings import Found, Trouble, trouble
 from kioskd.documents.confinement import has_landlock, has_seccomp
-from kioskd.picture import vpx
-from kioskd.sound import opus
 
 CLOCK_S: Final = 300.0
 """Certificates and opening hours bear this much."""
@@ -94,6 +92,9 @@ def confinement() -> list[Found]:
 
 def coding() -> list[Found]:
     """Tell what a call cannot be coded without."""
+    from kioskd.picture import vpx  # with PyAV: not for every kioskctl command
+    from kioskd.sound import opus
+
     lacks = []
     for check in (opus.Decoder, vpx.check):
         try:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from pathlib import Path
 from typing import Final
 
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  (Linux's tmpfs: what lies there stays in RAM)
 _HEADER: Final = struct.Struct("<QQ")  # sequence number before and after the data
 SLOTS: Final = 4
 

@@ -95,7 +95,20 @@ ATTR mimeMediaType document-format application/pdf
 FILE fault.test
 STATUS successful-ok
 }}
+{{
+OPERATION Get-Job-Attributes
+DELAY 0,0.05
+GROUP operation-attributes-tag
+ATTR charset attributes-charset utf-8
+ATTR language attributes-natural-language en
+ATTR uri printer-uri $uri
+ATTR integer job-id $job-id
+ATTR keyword requested-attributes job-state
+STATUS successful-ok
+EXPECT job-state OF-TYPE enum WITH-VALUE >6 REPEAT-NO-MATCH REPEAT-LIMIT 40
+}}
 """
+"""To its end: a job of CUPS that comes before it is turned away, and comes again 10 s later."""
 
 
 class IppPrinter:
@@ -114,7 +127,7 @@ class IppPrinter:
         self._port = port
         self._child: Child | None = None
         self._tasks = TaskOwner("printer")
-        self._tried = ""
+        self._tried: str | None = None
         self._has_tried = asyncio.Event()
 
     @property
@@ -156,6 +169,7 @@ class IppPrinter:
     async def fault(self, words: str) -> None:
         """Write the file of faults; return once the printer tells of them, or is printing."""
         await asyncio.to_thread((self._folder / "fault").write_text, words)
+        self._tried = None  # what was tried before may have been refused
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TELL_S):
                 while self._child is not None and self._tried != words:
@@ -175,7 +189,7 @@ class IppPrinter:
         Its reasons are changed by what a job's command prints; a job that is printing looks
         itself, and while it does, this one is refused.
         """
-        settled = self._tried = ""
+        settled = ""
         while True:
             fault = await asyncio.to_thread((self._folder / "fault").read_text)
             if fault != settled and await self._run_fault_job():

@@ -3,8 +3,9 @@
     choosing → closed → choosing
     choosing → waiting ⇄ connecting → talking → ended → choosing
 
-End works in every scene but choosing; ended is left only after the wipe. An event that
-makes no sense where the visit is changes nothing: late news are normal.
+End works in every scene but choosing; ended is left only after the wipe: a press on Back before
+it is kept until then. An event that makes no sense where the visit is changes nothing: late news
+are normal.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ def _outside_call(visit: Visit, event: ev.Choose | ev.Back | ev.Wiped, now: floa
         case ev.Back() if visit.scene is Scene.CLOSED:
             return Visit(entered=now), []
         case ev.Back() if visit.scene is Scene.ENDED and visit.wiped:
+            return Visit(entered=now), []
+        case ev.Back() if visit.scene is Scene.ENDED:
+            return replace(visit, leaving=True), []
+        case ev.Wiped() if visit.scene is Scene.ENDED and visit.leaving:
             return Visit(entered=now), []
         case ev.Wiped() if visit.scene is Scene.ENDED:
             return replace(visit, wiped=True), []

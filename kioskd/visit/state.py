@@ -82,7 +82,8 @@ class Visit:
     `entered` and `started` are seconds of the monotonic clock: when this scene began, and
     when the call did. `waiting_since` is kept over a claim that led to nothing, so that
     the resident does not lose the place in the line. `refused` is why the last who wanted
-    the call did not get it, where that agent could not prove who it is.
+    the call did not get it, where that agent could not prove who it is. `leaving`: the resident
+    has pressed Back before the visit was wiped.
     """
 
     scene: Scene = Scene.CHOOSING
@@ -104,6 +105,7 @@ class Visit:
     talked_s: float = 0.0
     end_reason: EndReason | None = None
     wiped: bool = True
+    leaving: bool = False
 
 
 TIME_LIMITS: Final[dict[Scene, float]] = {

@@ -75,6 +75,19 @@ async def test_real_hears_a_tone_and_tells_of_unplug(sound: PrivatePipewire) -> 
         await microphone.check()
 
 
+async def test_what_sounded_before_is_not_heard_when_it_is_opened_again(
+    sound: PrivatePipewire,
+) -> None:
+    """PipeWire keeps the last of it where nobody records any more, most times."""
+    microphone = PipewireMicrophoneConfig(source=sound.source).build()
+    for _ in range(5):
+        async with playing(sound.feed, tone(9)), microphone:
+            await hears_the_tone(microphone)
+        async with asyncio.timeout(10), microphone:
+            heard = b"".join([(await microphone.chunk()).pcm for _ in range(10)])
+        assert not any(heard), f"{decibels(heard):.0f} dBFS of what is over"
+
+
 async def test_chosen_once_and_kept(sound: PrivatePipewire) -> None:
     await sound.add_handset()
     chosen = PipewireMicrophoneConfig(handset_source=sound.handset_source).build()

@@ -92,7 +92,7 @@ async def test_lifted_handset_silences_the_loudspeaker_at_once(sound: PrivatePip
             start = time.monotonic()
             await speaker.route(route)
             await until(lambda ear=ears[route], at=start: ear.heard_at > at, 5)  # type: ignore[misc]
-            await asyncio.sleep(0.3)
+            await until(lambda ear=ears[other]: ear.silent_s > 0.3, 5)  # type: ignore[misc]
             assert ears[other].heard_at - start < 0.25  # measured: 0.006 to 0.024 s
             async with server() as pulse:
                 assert (await sink_of(pulse, sound.sink)).mute == (route is Route.HANDSET)
@@ -117,16 +117,18 @@ async def test_handset_that_is_missing_leaves_the_loudspeaker(sound: PrivatePipe
 
 
 class Ear:
-    """When sound was last heard, on the monotonic clock."""
+    """When sound was last heard, on the monotonic clock, and how much silence came since."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
-        self.heard_at = 0.0
+        self.heard_at = self.silent_s = 0.0
         self._stream = stream
 
     async def listen(self) -> None:
         while True:
             if decibels(await self._stream.readexactly(480)) > -50:
-                self.heard_at = time.monotonic()
+                self.heard_at, self.silent_s = time.monotonic(), 0.0
+            else:
+                self.silent_s += 0.005
 
 
 async def sink_of(pulse: Any, name: str) -> Any:

@@ -214,15 +214,15 @@ class Rig:
         assert self.status is not None
         return next(one for one in self.status.devices if one.kind is kind)
 
-    async def restore(self) -> None:
+    async def restore(self, *, flaps: bool = True) -> None:
         """Make good what a row before this one has left broken.
 
         A daemon that has seen ROWS rows is stopped: a device that is lost in each would
-        rightly be left alone as one that flaps.
+        rightly be left alone as one that flaps. Without `flaps` hardly a row loses one.
         """
         self.rows += 1
         self.scanner.page_s = 0.0
-        if self.process is not None and self.rows % ROWS == 0:
+        if flaps and self.process is not None and self.rows % ROWS == 0:
             await self.idle()
             await self.stop()
         if self.process is None or self.process.returncode is not None:
@@ -268,7 +268,7 @@ class Rig:
             await self.resident.press("hang-up")
             await self.resident.until("ended", lambda view: view.scene == "ended")
         while self.resident.view is None or self.resident.view.scene != "choosing":
-            await self.resident.press("back")  # it works once the visit is wiped
+            await self.resident.press("back")  # a daemon that has died meanwhile forgets it
             with contextlib.suppress(AssertionError):
                 await self.resident.until("choosing", lambda view: view.scene == "choosing", 1)
 

@@ -7,6 +7,7 @@ import asyncio
 import aiomqtt
 from playwright.async_api import expect
 
+from drivers.printer.ipp_device import jobs_of
 from kioskd.audit.verify import verify
 from kioskd.errors import PeerFault
 from kioskd.signalling import topics
@@ -22,8 +23,7 @@ TOLD_S = 60.0
 """How long an agent may be left in doubt about a kiosk that is dead (docs/protocol.md: 35 s)."""
 LONG_S = 60.0
 LONG_PAGES = 8
-QUIET_S = 3.0
-"""How long the printer is watched for paper that must not come."""
+LOOK_S = 0.1
 
 
 async def talking(rig: Rig) -> None:
@@ -281,6 +281,21 @@ async def printing_held(rig: Rig) -> None:
     await until_seen(rig, paper(PrintStage.HELD))
 
 
+async def no_jobs(rig: Rig) -> None:
+    """Wait until neither CUPS nor the printer has a job: nothing can come out any more."""
+    async with asyncio.timeout(LONG_S):
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                *("lpstat", "-h", rig.cups.server, "-o"), stdout=asyncio.subprocess.PIPE
+            )
+            queued, _ = await process.communicate()
+            assert process.returncode == 0, "cupsd does not tell"
+            held = await asyncio.to_thread(jobs_of, rig.cups.printer_uri, "not-completed")
+            if not queued and not held:
+                return
+            await asyncio.sleep(LOOK_S)  # neither tells by itself
+
+
 async def printed_once(rig: Rig) -> None:
     """The job goes on to its end, and came out once."""
     await until_seen(rig, paper(PrintStage.PRINTED))
@@ -293,20 +308,20 @@ async def told_truly(rig: Rig) -> None:
     assert view is not None
     assert view.print is not None
     told = len(rig.words) if view.print.stage is PrintStage.PRINTED else 0
-    await asyncio.sleep(QUIET_S)
+    await no_jobs(rig)
     assert rig.printed() == rig.printed_before + told
 
 
 async def nothing_printed(rig: Rig) -> None:
     """Nothing comes out of a job that was told as lost."""
-    await asyncio.sleep(QUIET_S)
+    await no_jobs(rig)
     assert rig.printed() == rig.printed_before
 
 
 async def paper_in(rig: Rig) -> None:
     """Put paper into the printer, and wait for what comes of it."""
     await rig.cups.fault(None)
-    await asyncio.sleep(QUIET_S)
+    await no_jobs(rig)
 
 
 async def ended(rig: Rig) -> None:
@@ -319,7 +334,7 @@ async def ended(rig: Rig) -> None:
 async def nothing_left(rig: Rig) -> None:
     """After the daemon's death: no page in the spool, none from the printer, nobody in line."""
     await rig.cups.fault(None)
-    await asyncio.sleep(QUIET_S)
+    await no_jobs(rig)
     assert rig.printed() == rig.printed_before, "a document of a dead visit was printed"
     assert not rig.spooled()
     await rig.agent.back_to_line()

@@ -51,7 +51,7 @@ async def the_rig() -> AsyncIterator[rigs.Rig]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def rig(the_rig: rigs.Rig) -> AsyncIterator[rigs.Rig]:
-    await the_rig.restore()
+    await the_rig.restore(flaps=False)
     await the_rig.idle()
     yield the_rig
 

@@ -55,7 +55,7 @@ async def the_rig() -> AsyncIterator[rigs.Rig]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def rig(the_rig: rigs.Rig) -> AsyncIterator[rigs.Rig]:
-    await the_rig.restore()
+    await the_rig.restore(flaps=False)
     await the_rig.idle()
     await the_rig.resident.until("online", lambda view: view.online)
     yield the_rig

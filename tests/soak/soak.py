@@ -44,10 +44,15 @@ class Growth:
 
 
 async def soak(
-    rig: Rig, calls: int, scans: int, tell: Callable[[str], None] = lambda _: None
+    rig: Rig,
+    calls: int,
+    scans: int,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    warm_up_calls: int = WARM_UP_CALLS,
 ) -> Growth:
     """Do so many of each after a warm-up, and measure."""
-    await _calls(rig, WARM_UP_CALLS, tell)
+    await _calls(rig, warm_up_calls, tell)
     await _scans(rig, WARM_UP_SCANS, tell)
     before = await _at_rest(rig)
     tell(f"after the warm-up: {before!r}")

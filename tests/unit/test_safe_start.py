@@ -32,9 +32,14 @@ class Rig:
     note: Path
     now: float = 1_800_000_000.0
     idle: bool = True
+    looks: int = 0
 
     def reason(self, kind: DeviceKind) -> Reason | None:
         return self.devices.of(kind).health.reason
+
+    def is_idle(self) -> bool:
+        self.looks += 1
+        return self.idle
 
     async def until(self, kind: DeviceKind, reason: Reason | None) -> None:
         async with asyncio.timeout(10):
@@ -63,7 +68,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     await one.safe.prepare()
     tasks = [
         asyncio.create_task(devices.run(Watchdog())),
-        asyncio.create_task(one.safe.run(lambda: one.idle)),
+        asyncio.create_task(one.safe.run(one.is_idle)),
     ]
     await devices.looked()
     yield one
@@ -78,7 +83,9 @@ async def test_a_device_comes_back_after_a_day_when_nobody_is_there(rig: Rig) ->
     assert rig.reason(DeviceKind.PRINTER) is None
     rig.idle = False
     rig.now += LEFT_OUT_S
-    await asyncio.sleep(0.2)  # ten looks
+    async with asyncio.timeout(10):
+        while rig.looks < 10:  # noqa: ASYNC110 (nobody tells of a look)
+            await asyncio.sleep(0.01)
     assert rig.reason(DeviceKind.SCANNER) is Reason.LEFT_OUT
     rig.idle = True
     await rig.until(DeviceKind.SCANNER, None)

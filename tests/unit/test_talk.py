@@ -30,7 +30,7 @@ from kioskd.visit.words import LineQuality
 from tests.e2e.stage import wait_for
 
 CONFIG = Path(__file__).parents[2] / "config"
-DEAD_S, ATTEMPT_S, LOST_S = 0.2, 0.6, 2.0
+DEAD_S, ATTEMPT_S, LOST_S, HEARTBEAT_S = 0.2, 0.6, 2.0, 0.05
 
 
 class ScriptedLeg:
@@ -78,6 +78,10 @@ class ScriptedLeg:
         self.carries = True
         self.parts["on_state"](LegState.CONNECTED)
 
+    @property
+    def beats(self) -> int:
+        return sum(one["type"] == "heartbeat" for one in self.said)
+
     def heard(self) -> list[str]:
         return [one["type"] for one in self.said if one["type"] != "heartbeat"]
 
@@ -120,6 +124,11 @@ class Case:
     async def until(self, true: Callable[[], bool]) -> None:
         await wait_for(true, 10, "it did not happen")
 
+    async def beats(self, leg: ScriptedLeg, seconds: float) -> None:
+        """Wait for so many seconds of heartbeats on a leg that carries."""
+        end = leg.beats + round(seconds / HEARTBEAT_S)
+        await self.until(lambda: leg.beats >= end)
+
     def qualities(self) -> list[LineQuality]:
         return [one.quality for one in self.posted if isinstance(one, ev.LineChanged)]
 
@@ -137,7 +146,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"DEAD_S": DEAD_S, "ATTEMPT_S": ATTEMPT_S, "LOST_S": LOST_S}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module, "LOOK_S", 0.02)
-    monkeypatch.setattr(module, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(module, "HEARTBEAT_S", HEARTBEAT_S)
     monkeypatch.setattr(module, "Leg", ScriptedLeg)
     ScriptedLeg.made, ScriptedLeg.fails = [], 0
 
@@ -164,7 +173,7 @@ async def talking() -> AsyncIterator[Case]:
 @pytest.mark.usefixtures("short")
 async def test_a_path_that_carries_is_left_alone() -> None:
     async with talking() as case:
-        await asyncio.sleep(DEAD_S * 3)
+        await case.beats(case.legs()[0], DEAD_S * 3)
         assert case.offers == ["offer 0"]
         assert case.legs()[0].heard() == ["media"]
         assert case.qualities() == []
@@ -219,7 +228,7 @@ async def test_a_leg_that_was_answered_is_kept_to() -> None:
         await case.talk.accept("answer")
         first.carries = True
         second = case.legs()[1]
-        await asyncio.sleep(DEAD_S)
+        await case.beats(first, DEAD_S)
         assert case.used() is first
         second.connect()
         await case.until(lambda: case.used() is second)

@@ -196,6 +196,13 @@ def test_from_a_talk_hang_up_then_wipe_leads_back(events: list[Event]) -> None:
     assert world.wiping
 
 
+def test_a_press_on_back_before_the_wipe_is_kept_until_it_is_done() -> None:
+    visit, _ = run([*TALK, ev.End(), ev.Back()])
+    assert visit.scene is Scene.ENDED, "not before the wipe"
+    after, wanted = step(visit, ev.Wiped(), 9.0)
+    assert (after.scene, wanted) == (Scene.CHOOSING, [])
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, max_size=40))
 def test_time_alone_ends_every_visit(events: list[Event]) -> None:
