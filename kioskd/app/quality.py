@@ -50,7 +50,7 @@ class CallQuality:
         self._told = Shown()
         self._log = CallLog()
         self.refused = 0
-        """Reports of the agent's page, in this call, that came too soon one after another."""
+        """Reports of the agent's page, in this call, that were too many."""
 
     @property
     def bars(self) -> int | None:
@@ -61,6 +61,7 @@ class CallQuality:
         """Take what the agent's page says of what it hears."""
         report = Report(
             concealed=message.concealed,
+            seconds=message.seconds,
             gap_s=_seconds(message.gap_ms),
             buffer_s=_seconds(message.buffer_ms),
             fps=message.fps,

@@ -70,12 +70,14 @@ class Media(_Control):
 class Hearing(_Control):
     """Agent to kiosk, each 2 s: what its browser heard and saw since the one before.
 
-    `concealed` is the share of the sound that was made up, in runs of `gap_ms` on average;
+    `seconds` is how long that is, `concealed` the share of the sound that was made up,
+    in runs of `gap_ms` on average;
     `buffer_ms` is how long sound waited, `frozen` the share of the time in which the picture stood
     still; `fps` and `height` are the picture's. Null where the browser has no figure.
     """
 
     type: Literal["hearing"] = "hearing"
+    seconds: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
     concealed: Share
     gap_ms: Milliseconds | None = None
     buffer_ms: Milliseconds | None = None

@@ -26,7 +26,10 @@ RISE_S: Final = 6.0
 MARGIN: Final = 0.1
 """How much better than needed the score must be for more bars."""
 HEAR_S: Final = 1.0
-"""The agent's page tells each 2 s; what comes more often than this is not taken."""
+HEAR_AT_ONCE: Final = 3
+"""The agent's page tells each 2 s. More than one each HEAR_S is not taken, but for so many at once:
+on a line that loses, several arrive together.
+"""
 STEPS: Final = (
     mos.NEARLY_ALL_DISSATISFIED,
     mos.MANY_DISSATISFIED,
@@ -66,10 +69,12 @@ class Report:
     """What the agent's browser heard and saw since its last report; None where it has no figure.
 
     `concealed` and `frozen` are shares from 0 to 1, `gap_s` is the mean length of what was made
-    up, `buffer_s` how long sound waited; `fps` and `height` are the picture's.
+    up, `buffer_s` how long sound waited; `fps` and `height` are the picture's. `seconds` is how
+    long a time it is of.
     """
 
     concealed: float
+    seconds: float = 2.0
     gap_s: float | None = None
     buffer_s: float | None = None
     fps: float | None = None
@@ -241,19 +246,20 @@ class QualityMeter:
         self._bars = Bars()
         self._sound: SoundStats | None = None
         self._round_trips: list[float] = []
-        self._heard_at = float("-inf")
+        self._heard_at = began
+        self._room: float = HEAR_AT_ONCE
         self._lost = False
         self._poor_s = 0.0
         self._reconnections = 0
 
     def hear(self, report: Report, now: float) -> bool:
-        """Take what the agent's page says; False for one that comes too soon, and is dropped."""
-        since = now - self._heard_at
-        if since < HEAR_S:
-            return False
+        """Take what the agent's page says; False for one too many, which is dropped."""
+        self._room = min(HEAR_AT_ONCE, self._room + (now - self._heard_at) / HEAR_S)
         self._heard_at = now
-        # Of the first nobody knows how long it is of: the page tells each 2 s.
-        seconds = min(since, WINDOW_S / 3)
+        if self._room < 1:
+            return False
+        self._room -= 1
+        seconds = min(report.seconds, WINDOW_S)
         concealed_s = report.concealed * seconds
         gaps = concealed_s / report.gap_s if report.gap_s else 0.0
         self._ears[Way.TO_AGENT].hear(

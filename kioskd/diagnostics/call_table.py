@@ -40,7 +40,7 @@ def _now(status: Status, console: Console) -> RenderableType:
     rows.add_row("line", _bars(call.bars, console))
     rows.add_row("rates", glance.call(status))
     poor, again = glance.ago(figures.poor_s), figures.reconnections
-    rows.add_row("so far", f"weak for {poor}, {again} reconnections, {_trips(figures)}")
+    rows.add_row("so far", f"weak for {poor}, reconnected: {again}, {_trips(figures)}")
     if call.sound_s is not None:
         told = [
             f"{name} {value:g} s"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from kioskd.control.api import EarFigures, ScoreTotals, Status
-from kioskd.hal.device import DeviceState
+from kioskd.errors import Reason
 from kioskd.visit.words import EndReason, Scene
 
 Labels = Mapping[str, str]
@@ -30,7 +30,7 @@ def _kiosk(status: Status) -> Iterable[list[str]]:
     usable = [
         ("", {"device": one.kind.value}, float(one.state.usable))
         for one in status.devices
-        if one.state is not DeviceState.ABSENT or one.reason is None
+        if one.reason is not Reason.NOT_CONFIGURED
     ]
     yield _family("kioskd_uptime_seconds", "gauge", "Since the daemon's start.", status.uptime_s)
     yield _family(
@@ -105,7 +105,7 @@ def _family(name: str, kind: str, help_: str, value: float | Sequence[Sample] | 
     if not samples:
         return []
     head = [f"# HELP {name} {help_}", f"# TYPE {name} {kind}"]
-    return head + [f"{name}{end}{_labels(labels)} {one:g}" for end, labels, one in samples]
+    return head + [f"{name}{end}{_labels(labels)} {one:.12g}" for end, labels, one in samples]
 
 
 def _labels(labels: Labels) -> str:

@@ -26,7 +26,7 @@ FIGURES = {
 }
 TOTALS = {
     "ended": {"hang-up": 2, "lost": 1},
-    "talked_s": 2000.5,
+    "talked_s": 1_234_567.5,
     "poor_s": 31.0,
     "reconnections": 1,
     "to_agent": {"upto": {"3.0": 0, "4.5": 3}, "count": 3, "sum": 12.3},
@@ -92,6 +92,8 @@ def test_the_scores_are_in_the_metrics() -> None:
         'kioskd_calls_total{end="hang-up"} 2',
         'kioskd_calls_total{end="failed"} 0',
         "kioskd_call_poor_seconds_total 31",
+        "kioskd_call_talked_seconds_total 1234567.5",
+        'kioskd_device_usable{device="printer"} 0',
         "kioskd_call_bars 2",
         'kioskd_call_mos_now{direction="to-agent"} 4.21',
         'kioskd_call_mos_bucket{direction="to-agent",le="3.0"} 0',

@@ -46,12 +46,13 @@ export function hearing(
       if (typeof one.frameHeight === "number") height = one.frameHeight;
     }
   }
-  if (last === null || now.samples <= last.samples) return { message: null, now };
+  if (last === null || now.samples <= last.samples || at <= last.at) return { message: null, now };
   const concealed = Math.max(0, now.concealed - last.concealed);
   const gaps = now.gaps - last.gaps;
   const emitted = now.emitted - last.emitted;
   const message = {
     type: "hearing",
+    seconds: Math.min(60, (at - last.at) / 1000),
     concealed: share(concealed, now.samples - last.samples),
     gap_ms: gaps > 0 ? Math.min(60_000, concealed / gaps / SAMPLES_A_MS) : null,
     buffer_ms: emitted > 0 ? Math.min(60_000, (1000 * (now.waited - last.waited)) / emitted) : null,

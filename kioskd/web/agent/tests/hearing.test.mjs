@@ -18,7 +18,7 @@ test("figures are those since the last look", () => {
   assert.equal(first.message, null); // nobody knows of what time those are
   const next = [audio(144_000, 14_400, 12, 6800, 144_000), video(3.5, 24, 240)];
   assert.deepEqual(hearing(next, first.now, 3000).message, {
-    ...{ type: "hearing", concealed: 0.05, gap_ms: 20, buffer_ms: 50 },
+    ...{ type: "hearing", seconds: 2, concealed: 0.05, gap_ms: 20, buffer_ms: 50 },
     ...{ fps: 24, frozen: 0.25, height: 240 },
   });
 });
@@ -28,7 +28,7 @@ test("what there is not is null, and without sound nothing is said", () => {
   assert.equal(hearing([video(0, 30, 480)], first.now, 2000).message, null);
   const { message } = hearing([audio(96_000, 0, 0, 0, 0)], first.now, 2000);
   assert.deepEqual(message, {
-    ...{ type: "hearing", concealed: 0, gap_ms: null, buffer_ms: null },
+    ...{ type: "hearing", seconds: 2, concealed: 0, gap_ms: null, buffer_ms: null },
     ...{ fps: null, frozen: null, height: null },
   });
 });
