@@ -9,7 +9,7 @@ const FLOOR = 21.5;
 export function barPaths(bars: number): { full: string; empty: string } {
   const bar = (place: number): string => {
     const height = 4 + place * 5;
-    return `M${1.5 + place * 5.6} ${FLOOR - height}h3.6v${height}h-3.6Z`;
+    return `M${1 + place * 6.2} ${FLOOR - height}h3.2v${height}h-3.2Z`;
   };
   const all = Array.from({ length: MOST_BARS }, (_, place) => bar(place));
   return { full: all.slice(0, bars).join(""), empty: all.slice(bars).join("") };
@@ -29,7 +29,7 @@ export function barsPicture(bars: number): SVGSVGElement {
     drawn.setAttribute("d", path);
     drawn.setAttribute("fill", fill);
     drawn.setAttribute("stroke", "currentColor");
-    drawn.setAttribute("stroke-width", "1.4");
+    drawn.setAttribute("stroke-width", "1.3");
     svg.append(drawn);
   }
   return svg;
