@@ -20,6 +20,8 @@ from kioskd.sound.ladder import FULL_BIT_RATE
 
 WINDOW_S: Final = 6.0
 """What the score is of: three messages of the agent's page, and no hiccup alone."""
+WARM_S: Final = 2.0
+"""How a call begins is not counted: buffers fill. The agent's page leaves its first 2 s out too."""
 FALL_S: Final = 2.0
 RISE_S: Final = 6.0
 """So long bars stand at least before they fall, and so long it must be better before they rise."""
@@ -308,8 +310,8 @@ class QualityMeter:
         before, self._sound = self._sound, sound
         if sound is None or not sound.packets:
             return  # nobody has spoken yet: an agent may have no microphone
-        if before is None or sound.played_s < before.played_s:
-            return  # the first look, and the first at another leg
+        if before is None or sound.played_s < before.played_s or now - self._began <= WARM_S:
+            return  # the first look, also the first at another leg
         self._ears[Way.TO_KIOSK].hear(
             _Moment(
                 now,

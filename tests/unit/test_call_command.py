@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kioskd.control.api import Status
-from kioskd.diagnostics import call_table, metrics
+from kioskd.diagnostics import call_table, glance, metrics
 from kioskd.visit.words import EndReason
 from tests.unit.sample_status import sample
 from tests.unit.test_glance import COLUMNS, Paper
@@ -61,6 +61,13 @@ def test_the_calls_fit_80_columns_and_can_be_written(encoding: str) -> None:
         assert words in text, text
     if encoding == "ascii":
         assert "##.. 2 of 4" in text
+
+
+def test_the_glance_tells_how_good_the_call_is() -> None:
+    paper = Paper()
+    text = paper.print(glance.glance(talking(), paper.console))
+    assert "2 of 4 bars; score 4.2 at the agent's" in text
+    assert "of 4 bars" not in Paper().print(glance.glance(sample(), paper.console))
 
 
 def test_without_calls_it_says_so() -> None:

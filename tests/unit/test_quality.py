@@ -139,8 +139,10 @@ def test_a_clean_call_has_all_bars_and_both_scores() -> None:
 
 def test_nothing_is_shown_before_anything_is_known() -> None:
     line = Line()
-    assert line.second() == Shown()  # one look alone tells of no time
+    beginning = [line.second(), line.second(concealed=0.6)]  # as buffers fill
+    assert beginning == [Shown()] * 2
     assert line.second().bars == 4
+    assert line.meter.summary(line.now).to_kiosk.concealed == 0
 
 
 def test_loss_on_the_way_to_the_kiosk_is_named_and_counted() -> None:
