@@ -25,8 +25,8 @@ from kioskd import cli_audit, cli_bundle, cli_live, cli_service, cli_test
 from kioskd.cli_identity import authority_app, enrol
 from kioskd.control import client
 from kioskd.control.api import Status
+from kioskd.diagnostics import call_table, findings, fixes, glance, metrics, terminal, text
 from kioskd.diagnostics import doctor as doctor_checks
-from kioskd.diagnostics import findings, fixes, glance, terminal, text
 from kioskd.diagnostics import report as reports
 from kioskd.diagnostics.report import Fix, Report, Verdict
 from kioskd.diagnostics.words import Language, preferred, words
@@ -136,13 +136,20 @@ def services(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
 
 @app.command()
 def call(socket: Socket = DEFAULT_SOCKET, as_json: Json = False) -> None:
-    """Show the state of the call."""
-    answer = _status(socket).call
+    """Show the call and how good it is, and the last ones: figures, and nothing of who spoke."""
+    answer = _status(socket)
     if as_json:
-        _print_json(answer.model_dump_json())
+        lately = [one.model_dump(mode="json") for one in answer.calls]
+        print(json.dumps(answer.call.model_dump(mode="json") | {"lately": lately}, indent=2))
         return
-    for name, value in answer.model_dump(mode="json").items():
-        print(f"{name.replace('_', ' '):19} {'-' if value is None else value}")
+    console = terminal.console()
+    console.print(call_table.picture(answer, console))
+
+
+@app.command(name="metrics")
+def print_metrics(socket: Socket = DEFAULT_SOCKET) -> None:
+    """Print the kiosk's and the calls' figures in Prometheus's text format."""
+    print(metrics.text(_status(socket)), end="")
 
 
 @app.command()

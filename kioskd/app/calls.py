@@ -11,6 +11,7 @@ from kioskd.app.devices import Devices
 from kioskd.app.identity import identity_of
 from kioskd.app.line import Line
 from kioskd.app.peers import Peers
+from kioskd.app.quality import CallQuality
 from kioskd.app.sensors import Sensors
 from kioskd.app.talk import Talk
 from kioskd.app.transfers import Transfers
@@ -69,6 +70,7 @@ class Calls:
         """The call of which a `bye` came by the broker while it was up, and when."""
         self._ice = IceServers(servers_of(settings))
         self._profile = settings.call.picture
+        self.quality = CallQuality(post=post, visit=visit, say=self.say, filmed=self._filmed)
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -130,6 +132,8 @@ class Calls:
                 self._post(ev.ScanAsked(request, settings, by_agent=True))
             case control.ScanCancel(request=request):
                 self._post(ev.ScanWithdrawn(request))
+            case control.Hearing():
+                self.quality.hear(message)
             case control.PrintCancel(document=document):
                 self._post(ev.PrintWithdrawn(document))
 
@@ -183,6 +187,7 @@ class Calls:
 
     def close(self, close: do.CloseLeg) -> None:
         """End the leg, and say so on it and through the broker."""
+        self.quality.end(close.reason)
         talk, self._talk = self._talk, None
         self._transfers.detach()
         if talk is not None:
@@ -208,15 +213,25 @@ class Calls:
             self._tasks.start("keyframe", self._talk.leg.request_keyframe())
 
     def _hello(self) -> list[control.ToAgent]:
-        return telling.hello(self._settings.kiosk, self._visit(), self._devices.reports())
+        told = telling.hello(self._settings.kiosk, self._visit(), self._devices.reports())
+        return [*told, *self.quality.said()]
+
+    def _filmed(self) -> bool:
+        return self._visit().own_media.video and self._devices.camera.health.state.usable
 
     async def stop(self) -> None:
         """Ask no server any more."""
         await self._ice.close()
 
-    async def stats(self) -> LegStats | None:
-        """Return the figures of the call, or None when there is none."""
-        return await self._talk.stats() if self._talk is not None else None
+    async def look(self) -> LegStats | None:
+        """Measure the call, once a second; return its figures, or None when there is none."""
+        talk = self._talk
+        if talk is None:
+            return None
+        figures = await talk.stats()
+        if talk is self._talk:
+            self.quality.look(figures, talk.reconnections)
+        return figures
 
 
 def servers_of(settings: Settings) -> tuple[IceServer, ...]:

@@ -44,7 +44,8 @@ log = structlog.get_logger(__name__)
 
 WEB_ROOT: Final = Path(__file__).parents[1] / "web" / "dist"
 STOP_S: Final = 4.5
-STATS_EVERY_S: Final = 2.0
+STATS_EVERY_S: Final = 1.0
+"""As kioskd.call.quality wants it."""
 STATS_PULSE_S: Final = 15.0
 
 
@@ -181,6 +182,8 @@ class Daemon:
             loop_lag_max_ms=round(lag_max_ms, 1),
             process=ProcessStatus(**dataclasses.asdict(vitals())),
             call=self._stats,
+            calls=self.kiosk.calls.quality.lately(),
+            call_totals=self.kiosk.calls.quality.totals(),
             audit=self.audit.status(),
             devices=self.devices.statuses(),
             services=[
@@ -202,7 +205,7 @@ class Daemon:
         while True:
             pulse.beat()
             visit = self.kiosk.visit
-            figures = await self.kiosk.calls.stats()
+            figures = await self.kiosk.calls.look()
             sound = figures.sound if figures else None
             self._stats = CallStatus(
                 scene=visit.scene,
@@ -213,6 +216,8 @@ class Daemon:
                 loss_received=figures.loss_received if figures else None,
                 sent_bps=figures.sent_bps if figures else None,
                 received_bps=figures.received_bps if figures else None,
+                bars=self.kiosk.calls.quality.bars,
+                so_far=self.kiosk.calls.quality.so_far(),
                 **({} if sound is None else sound.summary()),
             )
             await asyncio.sleep(STATS_EVERY_S)

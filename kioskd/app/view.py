@@ -17,7 +17,7 @@ from kioskd.screen.messages import (
 )
 from kioskd.services import Service
 from kioskd.visit.state import HiddenPart, Print, Scan, Visit
-from kioskd.visit.words import EndReason, PrintStage, Scene
+from kioskd.visit.words import EndReason, LineQuality, PrintStage, Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ def build(visit: Visit, around: Surroundings) -> View:
         agent_media={"audio": visit.agent_media.audio, "video": visit.agent_media.video},
         call_s=around.now - visit.talking_since if visit.talking_since is not None else 0,
         line=visit.line,
+        bars=0 if visit.line is LineQuality.LOST else visit.bars,
         microphone_on=around.sensors_open and visit.own_media.audio,
         camera_on=around.sensors_open and visit.own_media.video,
         volume=around.volume,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from kioskd.call.quality import MOST_BARS, Way
 from kioskd.errors import DocumentFault, Reason
 from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.hal.scanner import ScanMode, ScanSource
@@ -16,6 +17,8 @@ from kioskd.runtime.others import FORGETFUL
 from kioskd.visit.words import EndReason, PrintStage, ScanStage
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0, le=60_000, allow_inf_nan=False)]
 
 
 class _Control(BaseModel):
@@ -62,6 +65,39 @@ class Media(_Control):
     type: Literal["media"] = "media"
     audio: bool
     video: bool
+
+
+class Hearing(_Control):
+    """Agent to kiosk, each 2 s: what its browser heard and saw since the one before.
+
+    `seconds` is how long that is, `concealed` the share of the sound that was made up,
+    in runs of `gap_ms` on average;
+    `buffer_ms` is how long sound waited, `frozen` the share of the time in which the picture stood
+    still; `fps` and `height` are the picture's. Null where the browser has no figure.
+    """
+
+    type: Literal["hearing"] = "hearing"
+    seconds: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
+    concealed: Share
+    gap_ms: Milliseconds | None = None
+    buffer_ms: Milliseconds | None = None
+    fps: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None = None
+    frozen: Share | None = None
+    height: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
+class Quality(_Control):
+    """Kiosk to agent, at each change: how good the call is, by kioskd.call.quality.
+
+    `bars` and `mos` are of the worse direction, null while nothing is known; in a `poor` call
+    `direction` names it, null for both alike.
+    """
+
+    type: Literal["quality"] = "quality"
+    bars: Annotated[int, Field(ge=0, le=MOST_BARS)] | None
+    mos: float | None
+    poor: bool
+    direction: Way | None
 
 
 class ScanRequest(_Control):
@@ -121,8 +157,8 @@ class HangUp(_Control):
     reason: EndReason = EndReason.HANG_UP
 
 
-FromAgent = Heartbeat | Media | ScanRequest | ScanCancel | PrintCancel | HangUp
-ToAgent = Heartbeat | Hello | Devices | Media | ScanStatus | PrintStatus | HangUp
+FromAgent = Heartbeat | Media | Hearing | ScanRequest | ScanCancel | PrintCancel | HangUp
+ToAgent = Heartbeat | Hello | Devices | Media | Quality | ScanStatus | PrintStatus | HangUp
 
 _FROM_AGENT: TypeAdapter[FromAgent] = TypeAdapter(
     Annotated[FromAgent, Field(discriminator="type")], config=FORGETFUL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamTrack
@@ -13,6 +14,7 @@ from kioskd.call.description import RED_TYPE
 from kioskd.call.speech import SpeechEncoder, adapt
 from kioskd.call.statistics import SoundStats
 from kioskd.call.voice import Voice
+from kioskd.hal.microphone import SAMPLE_RATE
 
 
 class LegSound:
@@ -63,5 +65,10 @@ class LegSound:
             await asyncio.gather(following, return_exceptions=True)
 
     def stats(self) -> SoundStats:
-        """Return the totals of the agent's voice."""
-        return self._voice.stats()
+        """Return the totals of the agent's voice, and how our own speech goes out."""
+        own = self._speech.settings
+        return replace(
+            self._voice.stats(),
+            own_bit_rate=own.bit_rate,
+            own_packet_s=own.samples / SAMPLE_RATE,
+        )

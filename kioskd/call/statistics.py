@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from kioskd.hal.microphone import SAMPLE_RATE
+from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE
+from kioskd.sound.ladder import FULL_BIT_RATE
 from kioskd.sound.playout import Playout
+
+CHUNK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,8 @@ class SoundStats:
     """What became of the agent's voice since the leg began; seconds of sound, and packets.
 
     `delay_s` is how much later than the fastest packet's sound is played now, `target_s`
-    what the line asks for.
+    what the line asks for; `gaps` counts the runs of concealed sound. `own_bit_rate` and
+    `own_packet_s` are of our own speech, as it goes out now.
     """
 
     played_s: float
@@ -31,6 +35,9 @@ class SoundStats:
     packets: int
     late_packets: int
     malformed_packets: int
+    gaps: int = 0
+    own_bit_rate: int = FULL_BIT_RATE
+    own_packet_s: float = CHUNK_S
 
     @classmethod
     def of(cls, playout: Playout) -> SoundStats:
@@ -50,6 +57,7 @@ class SoundStats:
             packets=arrivals.received,
             late_packets=arrivals.late,
             malformed_packets=arrivals.malformed,
+            gaps=played.gaps,
         )
 
     def summary(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kioskd.errors import Reason
 from kioskd.hal.device import DeviceKind, DeviceState
-from kioskd.visit.words import Scene
+from kioskd.visit.words import EndReason, Scene
 
 
 class _Answer(BaseModel):
@@ -31,11 +31,65 @@ class DeviceStatus(_Answer):
     lately_s: float | None = None
 
 
+class EarFigures(_Answer):
+    """One direction of a call: its score now, at its worst and in the middle, 1.0 to 4.5
+    (docs/quality.md); and the share of its sound that was made up. Null where nothing is known.
+    """
+
+    mos: float | None
+    mos_min: float | None
+    mos_median: float | None
+    concealed: float | None
+
+
+class CallFigures(_Answer):
+    """A call so far, or as a whole: seconds. `poor_s`: for how long the line was called weak."""
+
+    duration_s: float
+    poor_s: float
+    reconnections: int
+    round_trip_median_s: float | None
+    round_trip_worst_s: float | None
+    to_agent: EarFigures
+    to_kiosk: EarFigures
+
+
+class CallRecord(_Answer):
+    """A call that is over: when it began (Unix time), for which service, how it ended."""
+
+    began: float
+    service: str
+    end: EndReason
+    figures: CallFigures
+
+
+class ScoreTotals(_Answer):
+    """How many calls had a median score up to each step (by the step, as text), how many have one
+    at all, and what they add up to.
+    """
+
+    upto: dict[str, int] = {}
+    count: int = 0
+    sum: float = 0.0
+
+
+class CallTotals(_Answer):
+    """All calls of this life of the daemon, by how they ended; seconds."""
+
+    ended: dict[EndReason, int] = {}
+    talked_s: float = 0.0
+    poor_s: float = 0.0
+    reconnections: int = 0
+    to_agent: ScoreTotals = ScoreTotals()
+    to_kiosk: ScoreTotals = ScoreTotals()
+
+
 class CallStatus(_Answer):
     """The call, without anything that tells who the resident is.
 
     The figures are those of LegStats: seconds, bit/s, shares from 0 to 1. Those of the agent's
     voice are totals of the leg, but for its delay in the jitter buffer, which is that of now.
+    `bars` are what both pages show, 0 to 4; `so_far` is of the whole call.
     """
 
     scene: Scene
@@ -54,6 +108,8 @@ class CallStatus(_Answer):
     sound_discarded_s: float | None = None
     sound_delay_s: float | None = None
     sound_late_packets: int | None = None
+    bars: int | None = None
+    so_far: CallFigures | None = None
 
 
 class ServiceStatus(_Answer):
@@ -111,9 +167,10 @@ class Status(_Answer):
     those in a row, this one included for its first minute. `stuck` names what makes no progress.
     `unsigned`: nobody proves who it is. `clock_doubted`: the last agent to claim a call was
     refused because its clock and ours differ. `refused_peers` counts all that were refused.
+    `calls` are the last ones, newest first.
     """
 
-    version: int = 5
+    version: int = 6
     kioskd: str
     kiosk: str
     pid: int
@@ -133,6 +190,8 @@ class Status(_Answer):
     loop_lag_max_ms: float
     process: ProcessStatus
     call: CallStatus
+    calls: list[CallRecord] = []
+    call_totals: CallTotals = CallTotals()
     audit: AuditStatus
     devices: list[DeviceStatus]
     services: list[ServiceStatus]

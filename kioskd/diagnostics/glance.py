@@ -121,6 +121,8 @@ def facts(status: Status) -> RenderableType:
     rows.add_row("visit", Text(visit(status)))
     if status.call.round_trip_s is not None or status.call.sent_bps is not None:
         rows.add_row("call", Text(call(status)))
+    if status.call.bars is not None:
+        rows.add_row("line", Text(line(status)))
     lag = f"{status.loop_lag_p99_ms:.0f} ms (p99), {status.loop_lag_max_ms:.0f} ms at most"
     rows.add_row("loop lag", Text(f"{lag}, in the last minute"))
     rows.add_row("audit", _audit(status))
@@ -146,6 +148,16 @@ def call(status: Status) -> str:
         for loss in (one.loss_sent, one.loss_received)
     ]
     return f"out {out} ({lost[0]} lost), in {into} ({lost[1]}), round trip {trip}"
+
+
+def line(status: Status) -> str:
+    """Say how good the call is for people: `kioskctl call` has the rest."""
+    told = f"{status.call.bars} of 4 bars"
+    if (figures := status.call.so_far) is None:
+        return told
+    heard = (("at the agent's", figures.to_agent.mos), ("here", figures.to_kiosk.mos))
+    scores = [f"{score:.1f} {where}" for where, score in heard if score is not None]
+    return f"{told}; score {', '.join(scores)}" if scores else told
 
 
 def _safe_mode(status: Status) -> str:

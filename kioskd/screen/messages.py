@@ -102,7 +102,8 @@ class View(_Model):
     what a technician tries, from afar perhaps.
 
     `organisation` vouches for the agent; null where nobody is verified. `refused`: why an
-    agent who wanted this call did not get it. `maintenance`: nothing can be chosen.
+    agent who wanted this call did not get it. `bars`: how good the line is in a call, null
+    while nobody knows. `maintenance`: nothing can be chosen.
     """
 
     type: Literal["view"] = "view"
@@ -120,6 +121,7 @@ class View(_Model):
     agent_media: dict[Literal["audio", "video"], bool] = {"audio": True, "video": True}
     call_s: float = 0
     line: LineQuality = LineQuality.GOOD
+    bars: Annotated[int, Field(ge=0, le=4)] | None = None
     microphone_on: bool = False
     camera_on: bool = False
     volume: float = 0.7

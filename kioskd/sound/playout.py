@@ -48,6 +48,8 @@ class Played:
     total: int = 0
     concealed: int = 0
     """Guessed, since it was lost or late."""
+    gaps: int = 0
+    """Runs of such guesses."""
     comfort: int = 0
     """Silence that the far end did not send (DTX)."""
     recovered_fec: int = 0
@@ -219,6 +221,7 @@ class Playout:
             self.played.comfort += samples
             return self._decoder.conceal(samples)
         self.played.concealed += samples
+        self.played.gaps += self._guessed == 0
         before, self._guessed = self._guessed, self._guessed + samples
         if before >= _FADE_TO:
             return np.zeros(samples, np.int16)

@@ -79,9 +79,10 @@ class LegFailed:
 
 @dataclass(frozen=True, slots=True)
 class LineChanged:
-    """The line got better or worse."""
+    """The line got better or worse; `bars` from 0 to 4, None where they are not measured."""
 
     quality: LineQuality
+    bars: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,8 +130,8 @@ def _on_media(visit: Visit, event: ev.LineChanged | ev.OwnMedia | ev.AgentMedia)
     if visit.scene not in (Scene.CONNECTING, Scene.TALKING):
         return visit, []
     match event:
-        case ev.LineChanged(quality):
-            return replace(visit, line=quality), []
+        case ev.LineChanged(quality, bars):
+            return replace(visit, line=quality, bars=bars), []
         case ev.OwnMedia(media):
             return replace(visit, own_media=media), [do.TellMedia()]
         case ev.AgentMedia(media):

@@ -81,9 +81,10 @@ class Visit:
 
     `entered` and `started` are seconds of the monotonic clock: when this scene began, and
     when the call did. `waiting_since` is kept over a claim that led to nothing, so that
-    the resident does not lose the place in the line. `refused` is why the last who wanted
-    the call did not get it, where that agent could not prove who it is. `leaving`: the resident
-    has pressed Back before the visit was wiped.
+    the resident does not lose the place in the line. `bars`, from 0 to 4, say how good the line
+    is, None while nobody knows. `refused` is why the last who wanted the call did not get it,
+    where that agent could not prove who it is. `leaving`: the resident has pressed Back before
+    the visit was wiped.
     """
 
     scene: Scene = Scene.CHOOSING
@@ -98,6 +99,7 @@ class Visit:
     own_media: Media = field(default_factory=Media)
     agent_media: Media = field(default_factory=Media)
     line: LineQuality = LineQuality.GOOD
+    bars: int | None = None
     scan: Scan | None = None
     print: Print | None = None
     pages_sent: int = 0

@@ -166,6 +166,7 @@ def targets() -> list[Target]:
     from_agent = _json(
         control.Heartbeat(at=1.0),
         control.Media(audio=True, video=False),
+        control.Hearing(seconds=2.0, concealed=0.01, buffer_ms=40.0, height=480),
         control.ScanRequest(request="r"),
         control.ScanCancel(request="r"),
         control.PrintCancel(document="d"),

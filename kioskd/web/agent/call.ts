@@ -1,5 +1,6 @@
 // One call: the control channel, the documents, and a new leg where the one in use has died.
 
+import { hearing, type Totals } from "./hearing";
 import { type Channels, Leg } from "./leg";
 import type { Message } from "./line";
 import { type Counters, measure, type Quality } from "./quality";
@@ -48,6 +49,7 @@ export class Call {
   private interrupted = false;
   private timer = 0;
   private counters: Counters = { at: performance.now(), bytes: 0, lost: 0, received: 0 };
+  private heard: Totals | null = null;
 
   constructor(
     private readonly iceServers: RTCIceServer[],
@@ -89,10 +91,17 @@ export class Call {
     this.say({ type: "media", audio, video });
   }
 
+  /** Measures the connection, and tells the kiosk what is heard of it. */
   async quality(): Promise<Quality> {
-    const stats = (await this.leg?.peer.getStats())?.values() ?? [];
-    const { quality, now } = measure(stats, this.counters, performance.now());
+    const { leg } = this;
+    const stats = [...((await leg?.peer.getStats())?.values() ?? [])];
+    const at = performance.now();
+    const { quality, now } = measure(stats, this.counters, at);
+    if (leg !== this.leg) return quality; // those were the figures of a leg that is over
     this.counters = now;
+    const { message, now: heard } = hearing(stats, this.heard, at);
+    this.heard = heard;
+    if (message !== null && this.up) this.send(message);
     return quality;
   }
 
@@ -122,6 +131,7 @@ export class Call {
     for (const track of leg.tracks) this.remote.addTrack(track);
     this.heardAt = performance.now();
     this.counters = { at: this.heardAt, bytes: 0, lost: 0, received: 0 };
+    this.heard = null;
     this.receiver.attach(channels.toAgent);
     this.sender.attach(channels.toKiosk, new Pace(gauge(leg.peer)));
     for (const { message } of this.unheard) this.send(message);

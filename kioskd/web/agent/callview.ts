@@ -1,12 +1,14 @@
 // What an agent sees during a call: picture, controls, and the papers beside it.
 
+import { barsPicture } from "../common/bars";
 import type { Call } from "./call";
 import { deviceList, microphoneTrouble } from "./devices";
-import { clock, el, icon, label } from "./dom";
+import { clock, el, label } from "./dom";
 import type { Message, Waiting } from "./line";
 import { PrintCard } from "./printcard";
+import { type Quality, shown } from "./quality";
 import { ScanCard } from "./scancard";
-import { say, sayCount, sayLanguage } from "./text";
+import { decimal, say, sayCount, sayLanguage } from "./text";
 
 const QUALITY_MS = 2000;
 const CLOCK_MS = 500;
@@ -60,7 +62,11 @@ export class CallView {
   private readonly timers: number[] = [];
   private startedAt = 0;
   private unseen = "";
+  private weak = "";
   private trouble = "";
+  /** How good the call is, as the kiosk says it and as it is measured here. */
+  private told: Message | null = null;
+  private measured: Quality = { level: "good", rtt: 0, loss: 0, rate: 0 };
   private audio: boolean;
   private picture: boolean;
 
@@ -107,6 +113,7 @@ export class CallView {
   setState(state: string): void {
     this.status.dataset.state = state;
     this.status.textContent = say(state);
+    if (this.connected) this.showQuality();
   }
 
   opened(): void {
@@ -144,6 +151,9 @@ export class CallView {
         this.trouble = microphoneTrouble(message.devices);
         this.showNote();
         return this.devices.replaceChildren(...deviceList(message.devices));
+      case "quality":
+        this.told = message;
+        return this.showQuality();
       case "media":
         return this.noteMedia(message.audio === true, message.video === true);
     }
@@ -272,8 +282,9 @@ export class CallView {
   }
 
   private showNote(): void {
-    this.note.textContent = [this.unseen, this.trouble].filter((one) => one !== "").join(" ");
-    this.note.hidden = this.note.textContent === "";
+    const text = [this.weak, this.unseen, this.trouble].filter((one) => one !== "").join(" ");
+    if (this.note.textContent !== text) this.note.textContent = text; // is said aloud when set
+    this.note.hidden = text === "";
   }
 
   private spent(): string {
@@ -281,10 +292,22 @@ export class CallView {
   }
 
   private async measure(): Promise<void> {
-    const { level, rtt, loss, rate } = await this.call.quality();
-    const shown = this.status.dataset.state === "interrupted" ? "poor" : level;
-    this.quality.dataset.level = shown;
-    this.quality.title = say("quality-detail", { rtt, loss, rate });
-    this.quality.replaceChildren(icon("bars"), el("span", {}, say(`quality-${shown}`)));
+    this.measured = await this.call.quality();
+    this.showQuality();
+  }
+
+  private showQuality(): void {
+    const interrupted = this.status.dataset.state === "interrupted";
+    const { bars, level, notes } = shown(this.told, this.measured.level, interrupted);
+    const { rtt, loss, rate } = this.measured;
+    const mos = this.told?.mos;
+    const score =
+      typeof mos === "number" ? `${say("quality-score", { score: decimal(mos) })}, ` : "";
+    this.quality.dataset.level = level;
+    this.quality.dataset.bars = String(bars);
+    this.quality.title = score + say("quality-detail", { rtt, loss, rate });
+    this.quality.replaceChildren(barsPicture(bars), el("span", {}, say(`quality-${level}`)));
+    this.weak = notes.map((one) => say(one)).join(" ");
+    this.showNote();
   }
 }

@@ -1,4 +1,7 @@
-// How good the connection is: figures of getStats made into one of three levels.
+// How good the connection is: as the kiosk says it, which knows both directions; from a kiosk that
+// says nothing, figures of getStats made into one of three levels.
+
+import type { Message } from "./line";
 
 export interface Counters {
   at: number;
@@ -48,4 +51,23 @@ export function measure(
   const worst = Math.max(loss, outward);
   const level = worst > 5 || rtt > 500 ? "poor" : worst > 1 || rtt > 250 ? "fair" : "good";
   return { quality: { level, rtt, loss, rate }, now };
+}
+
+/** What is shown: bars from 0 to 4, and the keys of the words beside them and of the note. */
+export interface Shown {
+  bars: number;
+  level: Quality["level"] | "lost";
+  notes: string[];
+}
+
+const LOCAL_BARS = { good: 4, fair: 3, poor: 1 };
+
+/** `told` is the kiosk's last `quality`, null for none; `level` is what this side measures. */
+export function shown(told: Message | null, level: Quality["level"], interrupted: boolean): Shown {
+  if (interrupted) return { bars: 0, level: "lost", notes: [] };
+  if (typeof told?.bars !== "number") return { bars: LOCAL_BARS[level], level, notes: [] };
+  const bars = Math.min(4, Math.max(0, Math.round(told.bars)));
+  if (told.poor !== true) return { bars, level: bars > 3 ? "good" : "fair", notes: [] };
+  const unheard = told.direction === "to-kiosk";
+  return { bars, level: "poor", notes: unheard ? ["line-weak", "speak-slowly"] : ["line-weak"] };
 }

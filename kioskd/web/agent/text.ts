@@ -19,6 +19,11 @@ export function sayCount(key: string, count: number): string {
   return say(count === 1 && one in french ? one : key, { count });
 }
 
+/** A figure with one decimal, as the page's language writes it. */
+export function decimal(value: number): string {
+  return value.toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+}
+
 /** Says the reasons that are known to people; empty when there is none. */
 export function sayReasons(reasons: unknown): string {
   const list = Array.isArray(reasons) ? reasons : [reasons];

@@ -1,5 +1,6 @@
 // The talk: the agent's picture, one's own, and the few things to press.
 
+import { barsPicture } from "../common/bars";
 import { el } from "../common/dom";
 import { icon } from "./icons";
 import { paperPanel } from "./paper";
@@ -37,6 +38,7 @@ export function talking(view: View, say: Say): Node[] {
           el("span", { class: "vouched", "data-testid": "agent-vouched" }, vouched(view, say)),
           meter("agent", say("agent-level")),
           timer("call"),
+          lineBars(view, say),
         ),
         panel === null && told,
       ),
@@ -68,6 +70,24 @@ function own(view: View, say: Say): HTMLElement {
   );
 }
 
+/** How good the line is: bars, and a word where they are few. It alarms nobody. */
+function lineBars(view: View, say: Say): HTMLElement | false {
+  if (view.bars === null) return false;
+  const weak = view.line === "poor";
+  return el(
+    "span",
+    {
+      class: "line-bars",
+      role: "img",
+      "aria-label": say(`bars-${view.bars}`),
+      "data-testid": "line-bars",
+      "data-bars": String(view.bars),
+    },
+    barsPicture(view.bars),
+    weak && el("span", { "data-testid": "line-weak" }, say("line-poor")),
+  );
+}
+
 /** How loud a voice is, drawn by levels.ts. */
 function meter(voice: "own" | "agent", name: string): HTMLElement {
   return el(
@@ -89,7 +109,7 @@ function notices(view: View, say: Say): HTMLElement[] {
   const notice = (key: string, testid: string) =>
     el("p", { class: "notice", "data-testid": testid }, icon("warning"), el("span", {}, say(key)));
   const shown = [];
-  if (view.line !== "good") shown.push(notice(`line-${view.line}`, "line-notice"));
+  if (view.line === "lost") shown.push(notice("line-lost", "line-notice"));
   if (!view.agent_media.video) shown.push(notice("agent-no-picture", "agent-picture-notice"));
   if (!view.agent_media.audio) shown.push(notice("agent-muted", "agent-sound-notice"));
   for (const device of view.devices) {

@@ -59,6 +59,7 @@ export interface View {
   agent_media: { audio: boolean; video: boolean };
   call_s: number;
   line: "good" | "poor" | "lost";
+  bars: number | null;
   microphone_on: boolean;
   camera_on: boolean;
   volume: number;
