@@ -24,7 +24,13 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import seams
-from kioskd.call.description import check_answer, takes_red, with_speech, with_start_bitrate
+from kioskd.call.description import (
+    check_answer,
+    in_short,
+    takes_red,
+    with_speech,
+    with_start_bitrate,
+)
 from kioskd.call.ice import IceServer
 from kioskd.call.picture import LegPicture
 from kioskd.call.sound import LegSound
@@ -204,7 +210,7 @@ class Leg:
         sdp = self._pc.localDescription.sdp
         if "a=candidate:" not in sdp:
             raise CallError("no candidate: the machine has no address")
-        return with_speech(with_start_bitrate(sdp))
+        return in_short(with_speech(with_start_bitrate(sdp)))
 
     def _connection(self) -> RTCPeerConnection:
         seams.use_steady_clock()
@@ -228,6 +234,9 @@ class Leg:
         seams.receive_encoded(video.receiver)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
+        seams.gather_to_the_end(gatherer)
+        seams.bound_early_data(gatherer)
+        seams.resolve_names_beside(gatherer)
         seams.end_consent_checks(gatherer)
         seams.check_consent_patiently(gatherer)
         self._keyframes = seams.KeyframeRequester(video.receiver)
