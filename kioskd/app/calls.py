@@ -13,6 +13,7 @@ from kioskd.app.line import Line
 from kioskd.app.peers import Peers
 from kioskd.app.quality import CallQuality
 from kioskd.app.sensors import Sensors
+from kioskd.app.standby import Standby
 from kioskd.app.talk import Talk
 from kioskd.app.transfers import Transfers
 from kioskd.call import control
@@ -69,6 +70,7 @@ class Calls:
         self._farewell: tuple[str, float] | None = None
         """The call of which a `bye` came by the broker while it was up, and when."""
         self._ice = IceServers(servers_of(settings))
+        self._standby = Standby(tasks, self._make)
         self._profile = settings.call.picture
         self.quality = CallQuality(post=post, visit=visit, say=self.say, filmed=self._filmed)
         self.peers = Peers(
@@ -142,7 +144,7 @@ class Calls:
     def join(self, service: str, call: str, waited_s: float) -> None:
         """Have the call wait in a service's line, where it has waited for `waited_s` seconds."""
         self.peers.begin(call)
-        self._ice.look()  # the answers are there when an agent takes the call
+        self._standby.begin()  # the offer is there when an agent takes the call
         self._line.join(service, call, self._visit().language, waited_s)
 
     def refuse(self, call: str, agent: str, taken_by: str | None) -> None:
@@ -158,8 +160,22 @@ class Calls:
         self._tasks.start("leg", self._run(self._visit().service, call, agent))
 
     async def _run(self, service: str, call: str, agent: str) -> None:
-        talk = self._talk = Talk(
-            await self._ice.best(),
+        talk = self._standby.take()
+        if talk is None:
+            talk, _ = await self._make()
+        self._talk = talk
+        talk.set_media(self._visit().own_media)
+
+        def send_offer(sdp: str) -> None:
+            self._line.tell(service, agent, self.peers.offer(service, call, agent, sdp))
+
+        await talk.run(send_offer)
+
+    async def _make(self) -> tuple[Talk, bool]:
+        """Return a talk to be run, and whether it asks STUN or TURN servers."""
+        servers = await self._ice.best()
+        talk = Talk(
+            servers,
             self._devices,
             self._sensors,
             hello=self._hello,
@@ -172,12 +188,7 @@ class Calls:
             on_dead=self._path_died,
             profile=self._profile,
         )
-        talk.set_media(self._visit().own_media)
-
-        def send_offer(sdp: str) -> None:
-            self._line.tell(service, agent, self.peers.offer(service, call, agent, sdp))
-
-        await talk.run(send_offer)
+        return talk, bool(servers)
 
     async def _path_died(self) -> list[IceServer]:
         """The kiosk may be on another network now: doubt all that was known of the old one."""

@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 BEAT_S: Final = 2.0
 PULSE_S: Final = 10.0
 """A loop that waits for an event looks up each BEAT_S; PULSE_S without that is a hang."""
-OF_A_VISIT: Final = ("print", "scan", "send", "leg", "sensors")
+OF_A_VISIT: Final = ("print", "scan", "send", "standby", "leg", "sensors")
 """Work that must have ended before a visit's traces are wiped."""
 COLLECT_S: Final = (1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 5.0, 10.0)
 """Pauses after a visit. The screen's old Chromium has gone after some 2 s, on a slow machine 10."""

@@ -110,6 +110,7 @@ class Talk:
         self._seen = self._spoken = self._used
         """The legs whose pictures and whose sound are taken."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._offered: asyncio.Task[str] | None = None
         self.invalid = 0
         self.reconnections = 0
 
@@ -130,11 +131,20 @@ class Talk:
         with contextlib.suppress(CallError):
             self.leg.send_control(message.model_dump_json())
 
+    async def prepare(self) -> str:
+        """Make the first offer, which `run` then sends; may be awaited by several, and again.
+
+        Raises CallError when it cannot be made.
+        """
+        if self._offered is None:
+            self._offered = asyncio.create_task(self.leg.offer(), name="leg first offer")
+        return await asyncio.shield(self._offered)
+
     async def run(self, send_offer: Callable[[str], None]) -> None:
         """Offer, then keep the agent connected until cancelled; close every leg in any case."""
         try:
             self._on_leg(self.leg)
-            send_offer(await self.leg.offer())
+            send_offer(await self.prepare())
             await self._used.connected.wait()
             if self._used.lost:
                 raise CallError("it ended before it began")
@@ -147,7 +157,7 @@ class Talk:
             log.warning("leg.failed", error=str(error))
             self._post(ev.LegFailed())
         finally:
-            await self._close()
+            await self.close()
 
     async def accept(self, sdp: str) -> None:
         """Take the agent's answer to the newest leg; a bad one ends that leg."""
@@ -159,6 +169,25 @@ class Talk:
             # Its text may quote the SDP, and with it addresses.
             log.warning("leg.answer_refused", error=type(error.__cause__ or error).__name__)
             self._lose(made)
+
+    async def close(self) -> None:
+        """Close every leg, which takes 2 s at the most, whoever is in a hurry meanwhile.
+
+        The end of a visit cancels us, and so does its wipe: what is not closed by then would
+        stay open.
+        """
+        for one in {self._used, self._made}:
+            self._leave(one)
+        hurried = False
+        while self._closing:
+            try:
+                await asyncio.wait(self._closing)
+            except asyncio.CancelledError:
+                hurried = True
+        if self._offered is not None:  # the leg has ended it
+            await asyncio.gather(self._offered, return_exceptions=True)
+        if hurried:
+            raise asyncio.CancelledError
 
     def say_goodbye(self, reason: EndReason) -> None:
         """Tell the agent on the control channel that the call is over."""
@@ -215,23 +244,6 @@ class Talk:
         task = asyncio.create_task(one.leg.close(), name="leg close behind")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    async def _close(self) -> None:
-        """Close every leg, which takes 2 s at the most, whoever is in a hurry meanwhile.
-
-        The end of a visit cancels us, and so does its wipe: what is not closed by then would
-        stay open.
-        """
-        for one in {self._used, self._made}:
-            self._leave(one)
-        hurried = False
-        while self._closing:
-            try:
-                await asyncio.wait(self._closing)
-            except asyncio.CancelledError:
-                hurried = True
-        if hurried:
-            raise asyncio.CancelledError
 
     async def _until_dead(self) -> None:
         """Beat until the path of the leg in use carries nothing any more."""

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 
 import structlog
 from aioice import stun, turn
+from aioice.ice import get_host_addresses
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 log = structlog.get_logger(__name__)
@@ -80,6 +81,11 @@ class IceServers:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])
+
+
+def addresses() -> frozenset[str]:
+    """Return the machine's own addresses, from which candidates are gathered."""
+    return frozenset(get_host_addresses(use_ipv4=True, use_ipv6=True))
 
 
 async def choose(servers: Sequence[IceServer]) -> list[IceServer]:

@@ -28,6 +28,7 @@ from kioskd.call.description import (
     FEEDBACK_EXTENSION,
     check_answer,
     gives_feedback,
+    in_short,
     takes_red,
     with_feedback,
     with_speech,
@@ -229,7 +230,7 @@ class Leg:
         sdp = self._pc.localDescription.sdp
         if "a=candidate:" not in sdp:
             raise CallError("no candidate: the machine has no address")
-        return with_feedback(with_speech(with_start_bitrate(sdp)))
+        return in_short(with_feedback(with_speech(with_start_bitrate(sdp))))
 
     def _connection(self) -> RTCPeerConnection:
         seams.use_steady_clock()
@@ -253,6 +254,9 @@ class Leg:
         seams.receive_encoded(video.receiver)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
+        seams.gather_to_the_end(gatherer)
+        seams.bound_early_data(gatherer)
+        seams.resolve_names_beside(gatherer)
         seams.end_consent_checks(gatherer)
         seams.check_consent_patiently(gatherer)
         self._keyframes = seams.KeyframeRequester(video.receiver)

@@ -15,6 +15,8 @@ never on a module, so that nothing else in the process is changed:
     RTCSctpTransport._data_channel_queue   the messages of all channels that wait, in one row
     RTCIceGatherer._connection         the aioice connection behind a gatherer
     aioice Connection.get_component_candidates   opens one socket for each address
+    aioice Connection.add_remote_candidate   resolves a name before it returns
+    aioice Connection.data_received, ._queue   keeps what nobody has read yet
     aioice Connection.connect, ._closing         finds the path, then starts consent checks
     aioice Connection.query_consent, ._nominated, .build_request, ._query_consent_task
 
@@ -33,10 +35,11 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
+import aioice
 import aioice.stun
 import aioice.turn
 import aiortc.clock
-from aioice import Candidate
+from aioice import Candidate, mdns
 from aiortc import (
     RTCDataChannel,
     RTCIceGatherer,
@@ -54,6 +57,7 @@ KEYFRAME_INTERVAL_S: Final = 1.0
 """Least time between two requests: a key frame weighs as much as a second of the rest."""
 CLOCKED: Final = (rtcrtpreceiver, rtcrtpsender, rtcsctptransport, aioice.turn)
 """The modules that ask `time.time` how much time has passed, and nothing else of `time`."""
+EARLY: Final = 64
 CONSENT_S: Final = 30.0
 CONSENT_EVERY_S: Final = 5.0
 """RFC 7675, section 5.1: when consent expires, and how often it is asked for, more or less."""
@@ -194,6 +198,73 @@ def gather_loopback(gatherer: RTCIceGatherer) -> None:
         return await gather(component, addresses or ["127.0.0.1"], timeout)
 
     connection.get_component_candidates = with_loopback  # type: ignore[method-assign]  # seam
+
+
+def gather_to_the_end(gatherer: RTCIceGatherer) -> None:
+    """Let a gathering that is cancelled end by itself, and close what it has opened then.
+
+    aioice knows of a TURN allocation only once it is there: one that came after the end of the
+    connection would be refreshed for ever. To be called before gathering.
+    """
+    connection = gatherer._connection  # noqa: SLF001  # seam
+    gather = connection.get_component_candidates
+
+    async def to_the_end(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
+        work = asyncio.ensure_future(gather(component, addresses, timeout))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            late = asyncio.create_task(_close_after(connection, work), name="gathered in vain")
+            _LATE.add(late)
+            late.add_done_callback(_LATE.discard)
+            raise
+
+    connection.get_component_candidates = to_the_end  # type: ignore[method-assign]  # seam
+
+
+def resolve_names_beside(gatherer: RTCIceGatherer) -> None:
+    """Do not hold the other candidates up for a `.local` name (RFC 8828) that nobody answers to.
+
+    A browser names itself so where its page may not use the devices. Across the internet the name
+    is found by nobody, after a second for each. To be called before the answer is applied.
+    """
+    connection = gatherer._connection  # noqa: SLF001  # seam
+    add = connection.add_remote_candidate
+
+    async def add_beside(remote_candidate: Candidate | None) -> None:
+        if remote_candidate is None or not mdns.is_mdns_hostname(remote_candidate.host):
+            await add(remote_candidate)
+            return
+        task = asyncio.create_task(add(remote_candidate), name="name of a candidate")
+        _LATE.add(task)
+        task.add_done_callback(_LATE.discard)
+        await asyncio.sleep(0)  # it is counted as expected before the end of candidates is told
+
+    connection.add_remote_candidate = add_beside  # type: ignore[method-assign]  # seam
+
+
+_LATE: Final[set[asyncio.Task[None]]] = set()
+
+
+async def _close_after(connection: aioice.Connection, work: asyncio.Future[Any]) -> None:
+    await asyncio.wait([work])
+    await connection.close()
+
+
+def bound_early_data(gatherer: RTCIceGatherer) -> None:
+    """Drop what comes before there is a path, but for EARLY packets.
+
+    The agent's first words of DTLS may come before its answer does. Nobody reads them up to then,
+    and an offer may stand for long.
+    """
+    connection = gatherer._connection  # noqa: SLF001  # seam
+    take = connection.data_received
+
+    def take_few(data: bytes, component: int) -> None:
+        if connection._nominated or connection._queue.qsize() < EARLY:  # noqa: SLF001  # seam
+            take(data, component)
+
+    connection.data_received = take_few  # type: ignore[method-assign]  # seam
 
 
 def end_consent_checks(gatherer: RTCIceGatherer) -> None:

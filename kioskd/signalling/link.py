@@ -35,6 +35,8 @@ HURRY_S: Final = 1.5
 """How long the acknowledgement may take where the connection is doubted: a satellite's round
 trip is 0.6 s."""
 OUTBOX: Final = 200
+AT_ONCE: Final = 10
+"""Messages that wait for their acknowledgement; a broker takes 20 (Mosquitto's default)."""
 BEAT_S: Final = 5.0
 LONGEST_ROUND_S: Final = 120.0
 """The longest wait between attempts, and an attempt whose every step takes all its time."""
@@ -239,26 +241,53 @@ class Link:
             del message, payload  # or the last one is kept until another comes
 
     async def _transmit(self, client: aiomqtt.Client) -> None:
-        while True:
-            while not self._outbox:
-                self._idle.set()
+        """Send what is queued, in order, without waiting for one's answer before the next.
+
+        Else each message would take the broker's round trip, and an offer wait behind two others.
+        What has no answer when the connection ends is sent again on the next.
+        """
+        under_way: dict[asyncio.Task[None], _Queued] = {}
+        news = asyncio.create_task(self._wake.wait(), name="broker outbox")
+        try:
+            while True:
                 self._wake.clear()
-                await self._wake.wait()
-            queued = self._outbox[0]
-            match queued.what:
-                case Watch(topic):
-                    await _firmly(client.subscribe(topic, qos=1))
-                case Unwatch(topic):
-                    await _firmly(client.unsubscribe(topic))
-                case Message(expiry_s=None) as message:
-                    await self._send(client, message, None)
-                case Message(expiry_s=int(expiry_s)) as message:
-                    left = expiry_s - int(time.monotonic() - queued.at)
-                    if left > 0:
-                        await self._send(client, message, left)
-            # publish() may have dropped it meanwhile, to make room
-            if self._outbox and self._outbox[0] is queued:
-                self._outbox.popleft()
+                for queued in self._due(list(under_way.values())):
+                    task = asyncio.create_task(self._hand_over(client, queued), name="broker send")
+                    under_way[task] = queued
+                if not self._outbox and not under_way:
+                    self._idle.set()
+                if news.done():
+                    news = asyncio.create_task(self._wake.wait(), name="broker outbox")
+                done, _ = await asyncio.wait(
+                    {news, *under_way}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for answered in [task for task in under_way if task in done]:
+                    queued = under_way.pop(answered)
+                    answered.result()
+                    # publish() may have dropped it meanwhile, to make room
+                    self._outbox = deque(one for one in self._outbox if one is not queued)
+        finally:
+            for one in (news, *under_way):
+                one.cancel()
+            await asyncio.gather(news, *under_way, return_exceptions=True)
+
+    def _due(self, under_way: list[_Queued]) -> list[_Queued]:
+        fresh = [one for one in self._outbox if not any(one is other for other in under_way)]
+        return fresh[: AT_ONCE - len(under_way)]
+
+    async def _hand_over(self, client: aiomqtt.Client, queued: _Queued) -> None:
+        """Send one; return when the broker has answered. Up to then nothing is awaited first."""
+        match queued.what:
+            case Watch(topic):
+                await _firmly(client.subscribe(topic, qos=1))
+            case Unwatch(topic):
+                await _firmly(client.unsubscribe(topic))
+            case Message(expiry_s=None) as message:
+                await self._send(client, message, None)
+            case Message(expiry_s=int(expiry_s)) as message:
+                left = expiry_s - int(time.monotonic() - queued.at)
+                if left > 0:
+                    await self._send(client, message, left)
 
     async def _send(self, client: aiomqtt.Client, message: Message, expiry_s: int | None) -> None:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]

@@ -35,6 +35,12 @@ export class Call {
   readonly receiver = new Receiver();
   readonly sender = new Sender();
   readonly remote = new MediaStream();
+  /** Camera and microphone, once they are there: null before, and where there are none. */
+  local: MediaStream | null = null;
+  /** Resolved when it is known what there is. */
+  readonly equipped: Promise<void>;
+  /** Made before the offer comes, to answer it with. */
+  private spare: Leg | null = null;
   private leg: Leg | null = null;
   /** The leg that was answered last, until it is the one in use. */
   private fresh: Leg | null = null;
@@ -53,8 +59,10 @@ export class Call {
 
   constructor(
     private readonly iceServers: RTCIceServer[],
-    readonly local: MediaStream | null,
-  ) {}
+    devices: Promise<MediaStream | null>,
+  ) {
+    this.equipped = devices.then((local) => this.equip(local));
+  }
 
   /** True while the call carries words: what the broker says of its end can wait. */
   get up(): boolean {
@@ -69,11 +77,15 @@ export class Call {
     if (this.closed || !(number > this.number)) return null;
     this.number = number;
     this.fresh?.close();
-    const leg = new Leg(this.iceServers);
+    const leg = this.spare ?? new Leg(this.iceServers);
+    this.spare = null;
     this.fresh = leg;
     this.freshAt = performance.now();
     if (this.leg !== null) this.setInterrupted(true);
     leg.onOpen = (channels) => this.use(leg, channels);
+    leg.onTrack = () => {
+      if (this.leg === null) this.show(leg);
+    };
     leg.onClosed = () => {
       if (this.leg === null) this.broken("failed");
     };
@@ -114,6 +126,24 @@ export class Call {
     for (const track of this.local?.getTracks() ?? []) track.stop();
     this.leg?.close();
     this.fresh?.close();
+    this.spare?.close();
+  }
+
+  private equip(local: MediaStream | null): void {
+    if (this.closed) {
+      for (const track of local?.getTracks() ?? []) track.stop();
+      return;
+    }
+    this.local = local;
+    this.leg?.give(local);
+    this.fresh?.give(local);
+    // Not before: a page that may use the devices may name its addresses, another hides them.
+    if (this.number < 0) this.spare = new Leg(this.iceServers);
+  }
+
+  private show(leg: Leg): void {
+    for (const old of this.remote.getTracks()) this.remote.removeTrack(old);
+    for (const track of leg.tracks) this.remote.addTrack(track);
   }
 
   /** Speaks on `leg` from now on. What the kiosk may not have heard is said again. */
@@ -124,11 +154,10 @@ export class Call {
     this.leg = leg;
     this.fresh = null;
     // A leg that ends is looked after by the kiosk, which offers another.
-    leg.onOpen = leg.onClosed = () => {};
+    leg.onOpen = leg.onTrack = leg.onClosed = () => {};
     this.control = channels.control;
     this.control.onmessage = (event: MessageEvent<string>) => this.hear(event.data);
-    for (const old of this.remote.getTracks()) this.remote.removeTrack(old);
-    for (const track of leg.tracks) this.remote.addTrack(track);
+    this.show(leg);
     this.heardAt = performance.now();
     this.counters = { at: this.heardAt, bytes: 0, lost: 0, received: 0 };
     this.heard = null;

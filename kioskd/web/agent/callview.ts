@@ -67,19 +67,18 @@ export class CallView {
   /** How good the call is, as the kiosk says it and as it is measured here. */
   private told: Message | null = null;
   private measured: Quality = { level: "good", rtt: 0, loss: 0, rate: 0 };
-  private audio: boolean;
-  private picture: boolean;
+  private audio = false;
+  private picture = false;
+  private readonly own = el("div", { class: "own" });
 
   constructor(
     private readonly call: Call,
     entry: Waiting,
     private readonly hands: Hands,
   ) {
-    this.audio = (call.local?.getAudioTracks().length ?? 0) > 0;
-    this.picture = (call.local?.getVideoTracks().length ?? 0) > 0;
     this.video.srcObject = call.remote;
-    this.muteButton = this.toggle("mute", this.audio, () => this.mute());
-    this.cameraButton = this.toggle("camera-toggle", this.picture, () => this.toggleCamera());
+    this.muteButton = this.toggle("mute", () => this.mute());
+    this.cameraButton = this.toggle("camera-toggle", () => this.toggleCamera());
     this.scan = new ScanCard(call, hands.warn);
     this.print = new PrintCard(call, hands.warn);
     this.confirm = this.confirmDialog();
@@ -88,7 +87,7 @@ export class CallView {
       { class: "scene" },
       this.video,
       this.where,
-      this.ownPicture(),
+      this.own,
       this.note,
       this.status,
     );
@@ -114,6 +113,17 @@ export class CallView {
     this.status.dataset.state = state;
     this.status.textContent = say(state);
     if (this.connected) this.showQuality();
+  }
+
+  /** Camera and microphone are there, or it is known that they are not. */
+  equipped(): void {
+    this.audio = (this.call.local?.getAudioTracks().length ?? 0) > 0;
+    this.picture = (this.call.local?.getVideoTracks().length ?? 0) > 0;
+    this.muteButton.disabled = !this.audio;
+    this.cameraButton.disabled = !this.picture;
+    this.own.replaceChildren(...this.ownPicture());
+    if (this.connected) this.tellMedia();
+    else this.showMedia();
   }
 
   opened(): void {
@@ -206,8 +216,8 @@ export class CallView {
     this.scan.release();
   }
 
-  private toggle(testid: string, enabled: boolean, click: () => void): HTMLButtonElement {
-    return el("button", { class: "plain", disabled: !enabled, "data-testid": testid, click });
+  private toggle(testid: string, click: () => void): HTMLButtonElement {
+    return el("button", { class: "plain", disabled: true, "data-testid": testid, click });
   }
 
   private say(who: { town: string; name: string; language: string }): void {
@@ -218,7 +228,7 @@ export class CallView {
     );
   }
 
-  private ownPicture(): HTMLElement {
+  private ownPicture(): Node[] {
     const own = el("video", { autoplay: true, playsinline: true, "data-testid": "self-video" });
     own.muted = true; // the attribute alone does not mute an element made by script
     own.srcObject = this.call.local;
@@ -227,7 +237,7 @@ export class CallView {
       this.picture && !this.audio && say("no-microphone"),
     ].filter((one) => one !== false);
     const words = el("p", { class: "missing" }, ...missing);
-    return el("div", { class: "own" }, this.picture && own, missing.length > 0 && words);
+    return [...(this.picture ? [own] : []), ...(missing.length > 0 ? [words] : [])];
   }
 
   private confirmDialog(): HTMLDialogElement {

@@ -1,6 +1,7 @@
 // One leg of a call: the answering side of one peer connection and its three channels.
 
-const GATHER_MS = 2000;
+const GATHER_MS = 2000; // from the beginning: by then a server that answers has done so
+const LEAST_MS = 200;
 const FAREWELL_MS = 300; // the control channel's last message leaves before the connection closes
 
 export interface Channels {
@@ -12,40 +13,62 @@ export interface Channels {
 export class Leg {
   /** All three channels are there. */
   onOpen: (channels: Channels) => void = () => {};
+  /** Another of the kiosk's tracks is there; it begins when its first packet comes. */
+  onTrack: () => void = () => {};
   /** It carries nothing any more, and will not again. */
   onClosed: () => void = () => {};
   readonly tracks: MediaStreamTrack[] = [];
   readonly peer: RTCPeerConnection;
   private readonly channels = new Map<string, RTCDataChannel>();
+  private readonly begun = performance.now();
 
+  /** Begins to gather candidates at once, so that they are there when the offer is. */
   constructor(iceServers: RTCIceServer[]) {
-    this.peer = new RTCPeerConnection({ iceServers });
-    this.peer.ontrack = (event) => this.tracks.push(event.track);
+    this.peer = new RTCPeerConnection({
+      iceServers,
+      iceCandidatePoolSize: 1,
+      bundlePolicy: "max-bundle",
+    });
+    this.peer.ontrack = (event) => {
+      this.tracks.push(event.track);
+      this.onTrack();
+    };
     this.peer.ondatachannel = (event) => this.channel(event.channel);
     this.peer.onconnectionstatechange = () => {
       if (this.peer.connectionState === "failed") this.onClosed();
     };
   }
 
-  /** Answers the kiosk's offer, with all candidates. */
+  /** Answers the kiosk's offer, with all candidates. What we have to show may come later. */
   async answer(sdp: string, local: MediaStream | null): Promise<string | null> {
     await this.peer.setRemoteDescription({ type: "offer", sdp });
-    if (local !== null) for (const track of local.getTracks()) this.peer.addTrack(track, local);
+    for (const one of this.peer.getTransceivers()) one.direction = "sendrecv";
+    this.give(local);
     await this.peer.setLocalDescription(await this.peer.createAnswer());
     await this.gathered();
     return this.peer.localDescription?.sdp ?? null;
   }
 
+  /** Shows and says this from now on. */
+  give(local: MediaStream | null): void {
+    for (const track of local?.getTracks() ?? []) {
+      const kind = track.kind;
+      const ours = this.peer.getTransceivers().find((one) => one.receiver.track.kind === kind);
+      void ours?.sender.replaceTrack(track);
+    }
+  }
+
   /** Closes the connection, after its last words. */
   close(): void {
-    this.onOpen = this.onClosed = () => {};
+    this.onOpen = this.onTrack = this.onClosed = () => {};
     setTimeout(() => this.peer.close(), FAREWELL_MS);
   }
 
   private gathered(): Promise<void> {
     return new Promise((resolve) => {
       // A STUN or TURN server that does not answer delays nobody for long.
-      const limit = setTimeout(resolve, GATHER_MS);
+      const spent = performance.now() - this.begun;
+      const limit = setTimeout(resolve, Math.max(LEAST_MS, GATHER_MS - spent));
       const look = (): void => {
         if (this.peer.iceGatheringState !== "complete") return;
         clearTimeout(limit);

@@ -36,8 +36,6 @@ export class Session {
   private readonly leaveButton: HTMLButtonElement;
   private active: Active | null = null;
   private view: CallView | null = null; // also shown after the call, until the agent goes back
-  private taking = false;
-  private left = false;
   private known = new Set<string>();
 
   constructor(
@@ -66,7 +64,6 @@ export class Session {
 
   /** Ends the call and the shift: on request, or because the page goes away. */
   leave(): void {
-    this.left = true;
     clearInterval(this.timer);
     if (this.active !== null) this.end("hang-up", true);
     this.view?.release();
@@ -102,15 +99,9 @@ export class Session {
   }
 
   private async take(entry: Waiting): Promise<void> {
-    if (this.active !== null || this.taking) return;
-    this.taking = true;
-    const local = await localMedia();
-    this.taking = false;
-    if (this.left) {
-      for (const track of local?.getTracks() ?? []) track.stop();
-      return;
-    }
-    const call = new Call(this.config.ice_servers, local);
+    if (this.active !== null) return;
+    // The claim does not wait for the devices, nor does the answer.
+    const call = new Call(this.config.ice_servers, localMedia());
     const view = new CallView(call, entry, {
       hangUp: () => this.end("hang-up", true),
       warn: (text) => this.page.warn(text),
@@ -119,6 +110,9 @@ export class Session {
     const active: Active = { entry, call, view, limit, claimed: null, farewell: null };
     this.active = active;
     this.view = view;
+    void call.equipped.then(() => {
+      if (this.active === active) view.equipped();
+    });
     this.leaveButton.hidden = true; // first the call is ended, then the shift
     this.page.show(view.root);
     view.setState("claiming");

@@ -101,6 +101,7 @@ export function connecting(view: View, say: Say): Node[] {
     calling(),
     el("p", { class: "large vouched" }, vouched(view, say)),
     el("p", { class: "large" }, say("connecting-text")),
+    el("div", { class: "early", "data-key": "early", "data-slot": "remote" }),
     hangUp(say),
   ];
 }

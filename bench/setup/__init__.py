@@ -1,0 +1,1 @@
+"""How long a call takes to set up, beside two pages in Chromium."""
