@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamTrack
 
-from kioskd.call import sound_seams
+from kioskd.call import cost_seams, sound_seams
 from kioskd.call.description import RED_TYPE
 from kioskd.call.speech import SpeechEncoder, adapt
 from kioskd.call.statistics import SoundStats
@@ -32,7 +32,7 @@ class LegSound:
         # RFC 7874, section 3: every browser has Opus.
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "audio/opus"])
         sound_seams.divert(audio.receiver, self._voice.take)
-        sound_seams.send_with(audio.sender, self._speech)
+        cost_seams.send_speech(audio.sender, self._speech)
 
     def use_red(self) -> None:
         """Take and send RED. To be called before the answer is applied."""
