@@ -60,6 +60,7 @@ lint: ## Check the Python code: style, format, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
+	$(BIN)/mypy bench
 	$(BIN)/lint-imports
 
 web-check: ## Check the web pages: types, style, tests

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from drivers.camera import v4l2_worker
 from drivers.camera.v4l2 import V4l2CameraConfig
-from tests.contract.test_camera import SHIM, jpeg_frames
+from tests.contract import v4l2
 
 WIDTH: Final = 1280
 HEIGHT: Final = 720
@@ -109,17 +109,10 @@ def figures(delays: list[float], cpu_s: float, frames: int) -> dict[str, float]:
 
 def measure(folder: Path) -> dict[str, dict[str, Any]]:
     """Run ours and the peer in turn, each in a fresh process; return the rows."""
-    library, device = folder / "shim.so", folder / "video0"
-    command = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"]
-    subprocess.run(command, check=True, timeout=60)
-    (folder / "frames").write_bytes(jpeg_frames(WIDTH, HEIGHT))
-    device.touch()
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": str(library),
-        "SHIM_DEVICE": str(device),
-        "SHIM_FOLDER": str(folder),
-    }
+    camera = v4l2.ShimCamera(v4l2.build(folder), folder)
+    (folder / "frames").write_bytes(v4l2.painted(WIDTH, HEIGHT))
+    camera.node.touch()
+    environment = {**os.environ, **camera.environment()}
     runs: dict[str, list[dict[str, float]]] = {"ours": [], "peer": []}
     for _ in range(ROUNDS):
         for side, results in runs.items():

@@ -21,6 +21,7 @@ from bench.cpu.source import Source
 from bench.lines.kiosk import End, KioskdEnd, StockEnd
 from kioskd.call import picture, picture_seams
 from kioskd.logging import configure
+from kioskd.runtime.slack import share_wakeups
 from kioskd.runtime.vitals import LoopLag
 from kioskd.screen.messages import KEY_FRAME, REMOTE_PICTURE
 from kioskd.screen.messages import picture as packed
@@ -91,6 +92,7 @@ async def _run(kind: str, folder: Path, width: int, height: int, bps: int) -> No
         if kind == "aiortc":
             await _hold(StockEnd(source), reader)
         else:
+            share_wakeups(asyncio.get_running_loop())
             end = (Decoding if kind == "kioskd-decoding" else Forwarding)(source, bps)
             async with end.screen:
                 _say({"screen": end.screen.url})

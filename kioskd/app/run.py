@@ -30,6 +30,7 @@ from kioskd.logging import tell_shortages_once
 from kioskd.runtime import worker
 from kioskd.runtime.hotplug import Hotplug
 from kioskd.runtime.notify import notify
+from kioskd.runtime.slack import share_wakeups
 from kioskd.runtime.starts import Starts
 from kioskd.runtime.threads import started_executor
 from kioskd.runtime.vitals import LoopLag, vitals
@@ -98,6 +99,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        share_wakeups(loop)
         loop.set_default_executor(started_executor())
         tell_shortages_once(loop)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -23,7 +23,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from kioskd.call import seams
+from kioskd.call import cost_seams, seams
 from kioskd.call.description import (
     FEEDBACK_EXTENSION,
     check_answer,
@@ -225,6 +225,7 @@ class Leg:
         try:
             self._pc = self._connection()
             await self._pc.setLocalDescription(await self._pc.createOffer())
+            cost_seams.receive_at_once(self._pc.getTransceivers()[0].receiver.transport)
         except (ValueError, OSError) as error:
             raise CallError(f"cannot offer: {error}") from error
         sdp = self._pc.localDescription.sdp

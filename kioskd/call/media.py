@@ -164,6 +164,8 @@ class MicrophoneTrack(MediaStreamTrack):
 
 def _picture(frame: Frame) -> VideoFrame:
     planes = np.frombuffer(frame.i420, np.uint8).reshape(frame.height * 3 // 2, frame.width)
+    if frame.height % 4 == 0:  # PyAV would take others to be lower than they are
+        return VideoFrame.from_numpy_buffer(planes, format="yuv420p")  # not copied
     return VideoFrame.from_ndarray(planes, format="yuv420p")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamTrack
 
-from kioskd.call import sound_seams
+from kioskd.call import cost_seams, sound_seams
 from kioskd.call.description import RED_TYPE
 from kioskd.call.speech import SpeechEncoder, adapt
 from kioskd.call.statistics import SoundStats
@@ -34,7 +34,7 @@ class LegSound:
         # RFC 7874, section 3: every browser has Opus.
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "audio/opus"])
         sound_seams.divert(audio.receiver, self._voice.take)
-        sound_seams.send_with(audio.sender, self._speech)
+        cost_seams.send_speech(audio.sender, self._speech)
 
     @property
     def sending_bps(self) -> float:

@@ -6,7 +6,6 @@ What is used beyond the public interface, on the objects of one leg:
                                      was counted for the receiver reports; what it returns goes
                                      to the decoder's thread, which ends the track when it ends
     RTCRtpReceiver.receive           called once, with the payload types that are routed to it
-    RTCRtpSender.__encoder           made at the first frame unless it is there already
     RTCRtpSender.send                called once; sends with the first codec's payload type
 
 tests/unit/test_sound_seams.py fails when a new release moves one of them.
@@ -20,7 +19,6 @@ from typing import Final
 
 import structlog
 from aiortc import RTCRtpCodecParameters, RTCRtpReceiver, RTCRtpSender
-from aiortc.codecs.base import Encoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
 from aiortc.rtp import RtpPacket
@@ -28,7 +26,6 @@ from aiortc.rtp import RtpPacket
 log = structlog.get_logger(__name__)
 
 JITTER_BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
-ENCODER: Final = "_RTCRtpSender__encoder"
 
 
 class _Diversion:
@@ -66,12 +63,6 @@ def receive_red(receiver: RTCRtpReceiver, payload_type: int) -> None:
         await receive(replace(parameters, codecs=[*parameters.codecs, red]))
 
     receiver.receive = receive_both  # type: ignore[method-assign]  # seam
-
-
-def send_with(sender: RTCRtpSender, encoder: Encoder) -> None:
-    """Make a sender use our encoder. To be called before the answer is applied."""
-    getattr(sender, ENCODER)
-    setattr(sender, ENCODER, encoder)
 
 
 def send_red(sender: RTCRtpSender, payload_type: int) -> None:

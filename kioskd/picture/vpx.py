@@ -23,7 +23,7 @@ CLOCK: Final = 90_000
 MAX_SIDE: Final = 4096
 LEAST_BPS: Final = 5_000
 MOST_BPS: Final = 20_000_000
-CPU_USED: Final = -6
+CPU_USED: Final = -8
 """How little to search for the best coding, -1 to -16."""
 KEY_FRAMES: Final = 4.0
 """A key frame takes at most what so many frames have."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
-
-import numpy as np
 
 WINDOW_S: Final = 5.0
 """What is remembered of the line: a burst is forgotten, and a drifting clock followed, in it."""
@@ -57,12 +56,12 @@ class DelayEstimator:
         while now - self._transits[0][0] > WINDOW_S:
             self._transits.popleft()
         base = min(transit for _, transit, _ in self._transits)
-        late = np.array([transit - base for _, transit, case in self._transits if case])
-        usual = late[late <= OUTAGE_S]
-        # "higher" errs on the side of sound; a window that is not full knows no rare cases.
+        most = base + OUTAGE_S
+        usual = sorted(one for _, one, case in self._transits if case and one <= most)
+        # Rounding up errs on the side of sound; a window that is not full knows no rare cases.
         wanted = MARGIN_S
-        if len(usual):
-            wanted += float(np.quantile(usual, QUANTILE, method="higher"))
+        if usual:
+            wanted += usual[math.ceil(QUANTILE * (len(usual) - 1))] - base
         if len(self._transits) < 50:
             wanted = max(wanted, START_S)
         self.base, self.target_s = base, min(MOST_S, max(LEAST_S, wanted))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,6 +294,25 @@ def test_a_clock_that_is_set_moves_no_time_of_aiortc(monkeypatch: pytest.MonkeyP
     assert 0 <= clock.current_ms() - before < 60_000
     for module, then in zip(seams.CLOCKED, times, strict=True):
         assert 0 <= vars(module)["time"].time() - then < 60
+
+
+def _ms(at: datetime) -> int:
+    return int((at - clock.NTP_EPOCH).total_seconds() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("told", "by_datetime"),
+    [("current_ntp_time", clock.datetime_to_ntp), ("current_ms", _ms)],
+)
+def test_the_time_of_packets_is_that_of_reports(
+    told: str, by_datetime: Callable[[datetime], int]
+) -> None:
+    seams.use_steady_clock()
+    before = by_datetime(clock.current_datetime())
+    now = getattr(clock, told)()
+    after = by_datetime(clock.current_datetime())
+    slack = (after >> 50) + 1  # a float has 53 bits, and a datetime microseconds
+    assert before - slack <= now <= after + slack
 
 
 def test_every_place_that_asks_for_the_time_is_known() -> None:
