@@ -225,7 +225,9 @@ class Leg:
         try:
             self._pc = self._connection()
             await self._pc.setLocalDescription(await self._pc.createOffer())
-            cost_seams.receive_at_once(self._pc.getTransceivers()[0].receiver.transport)
+            transport = self._pc.getTransceivers()[0].receiver.transport
+            cost_seams.receive_at_once(transport)
+            cost_seams.send_straight(transport)
         except (ValueError, OSError) as error:
             raise CallError(f"cannot offer: {error}") from error
         sdp = self._pc.localDescription.sdp

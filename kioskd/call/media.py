@@ -137,6 +137,10 @@ class MicrophoneTrack(MediaStreamTrack):
 
     async def recv(self) -> AudioFrame:
         """Return the next 20 ms; raise MediaStreamError once the track is stopped."""
+        return _sound(*await self.take())
+
+    async def take(self) -> tuple[bytes, int]:
+        """Return what `recv` would, as samples and the number of the first of them."""
         if self.readyState != "live":
             raise MediaStreamError
         loop = asyncio.get_running_loop()
@@ -151,7 +155,7 @@ class MicrophoneTrack(MediaStreamTrack):
             self._outage.note(None)
             pcm, at = captured.pcm if self.enabled else bytes(CHUNK_BYTES), captured.captured_at
         self._due = max(self._due + CHUNK_S, loop.time())
-        return _sound(pcm, self._timestamp(at))
+        return pcm, self._timestamp(at)
 
     def _timestamp(self, at: float) -> int:
         if self._origin is None:

@@ -44,13 +44,16 @@ class SpeechEncoder(Encoder):
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: ARG002  # aiortc's
         """Take 20 ms; return a packet, or none yet, and the timestamp of its first sample."""
         assert isinstance(frame, AudioFrame)
-        pts = frame.pts or 0
+        return self.encode_samples(bytes(frame.planes[0])[:CHUNK_BYTES], frame.pts or 0)
+
+    def encode_samples(self, pcm: bytes, pts: int) -> tuple[list[bytes], int]:
+        """Do the same with CHUNK_BYTES of sound, the first sample being number `pts`."""
         if pts != self._first + len(self._sound) // 2:
             self._sound = b""  # the sound had a gap
         if not self._sound:
             self._first = pts
             self._apply()
-        self._sound += bytes(frame.planes[0])[:CHUNK_BYTES]
+        self._sound += pcm
         assert self._applied is not None
         if len(self._sound) < 2 * self._applied.samples:
             return [], 0

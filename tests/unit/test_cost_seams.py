@@ -12,8 +12,7 @@ import pytest
 from aioice.ice import StunProtocol
 from aiortc import RTCConfiguration, RTCDtlsTransport, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack, VideoStreamTrack
-from aiortc.rtp import RtpPacket, is_rtcp
-from av.frame import Frame
+from aiortc.rtp import RtcpRrPacket, RtpPacket, is_rtcp
 from structlog.testing import capture_logs
 
 from kioskd.call import cost_seams, seams
@@ -59,6 +58,7 @@ class Call:
         kiosk.createDataChannel("one").on("open", self.opened.set)
         await kiosk.setLocalDescription(await kiosk.createOffer())
         cost_seams.receive_at_once(self.dtls)
+        cost_seams.send_straight(self.dtls)
         usual = self.ice.data_received
 
         def note(data: bytes, component: int) -> None:
@@ -126,6 +126,42 @@ async def test_nothing_overtakes_what_waits() -> None:
         await it.gets(5)  # what is forged harms nothing
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x80\x60" + bytes(1900), b"\x80\xc8" + bytes(1900)],
+    ids=["empty", "large rtp", "large rtcp"],
+)
+async def test_a_stranger_cannot_end_the_call_with_one_datagram(data: bytes) -> None:
+    async with call(MicrophoneTrack(_silence)) as it:
+        it.protocol.datagram_received(data, ("127.0.0.1", 1))
+        await it.gets(10)
+
+
+async def test_reports_go_straight_to_the_socket_and_are_counted() -> None:
+    async with call(MicrophoneTrack(_silence)) as it:
+        sent: list[int] = []
+        sendto = it.protocol.transport.sendto
+
+        def noted(data: bytes, addr: tuple[Any, ...] | None = None) -> None:
+            sent.append(len(data))
+            sendto(data, addr)
+
+        it.protocol.transport.sendto = noted  # type: ignore[method-assign,assignment]
+        before = it.dtls._get_stats()[it.dtls._stats_id]
+        await it.dtls._send_rtp(bytes(RtcpRrPacket(ssrc=7)))
+        after = it.dtls._get_stats()[it.dtls._stats_id]
+        assert after.packetsSent - before.packetsSent == 1
+        assert after.bytesSent - before.bytesSent == sent[-1]
+        await wait_for(lambda: _reported(it), 20, "the agent has got no report")
+    with pytest.raises(ConnectionError):
+        await it.dtls._send_rtp(bytes(RtcpRrPacket(ssrc=7)))
+
+
+def _reported(it: Call) -> bool:
+    sender = it.agent.getSenders()[0]
+    return any(one.type == "remote-inbound-rtp" for one in sender._RTCRtpSender__stats.values())  # type: ignore[attr-defined]
+
+
 async def test_lost_packets_are_asked_for_once_more() -> None:
     async with call(VideoStreamTrack()) as it:
         again: list[int] = []
@@ -172,9 +208,9 @@ async def test_speech_is_encoded_on_the_loop_and_without_its_level() -> None:
     threads: set[int] = set()
 
     class Noting(SpeechEncoder):
-        def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        def encode_samples(self, pcm: bytes, pts: int) -> tuple[list[bytes], int]:
             threads.add(threading.get_ident())
-            return super().encode(frame, force_keyframe)
+            return super().encode_samples(pcm, pts)
 
     kiosk = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
