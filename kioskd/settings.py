@@ -18,6 +18,7 @@ from drivers.catalog import (
     SpeakerConfig,
 )
 from kioskd.errors import SettingsError
+from kioskd.picture.encoded import Encoding
 from kioskd.picture.ladder import Profile
 from kioskd.services import Service
 
@@ -97,11 +98,12 @@ class CallSettings(_Section):
     """How calls find their way, and what the kiosk's picture is for.
 
     Without servers only direct paths are tried. Where residents sign, the picture gets smaller
-    on a bad line rather than slower.
+    on a bad line rather than slower. `encoder`: docs/hardware.md.
     """
 
     ice_servers: tuple[IceServer, ...] = ()
     picture: Profile = Profile.ORDINARY
+    encoder: Encoding = Encoding.AUTO
 
 
 class ScreenSettings(_Section):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from fractions import Fraction
 from typing import Final, Literal
 
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.camera.picture import Painter
 from kioskd.errors import DeviceError, Reason
-from kioskd.hal.camera import Camera, Frame, VideoFormat
+from kioskd.hal.camera import Camera, Coded, Frame, VideoFormat
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.hal.simulated import Simulated
 
@@ -18,7 +23,10 @@ CHECK_S: Final = 2.5
 
 
 class FakeCameraConfig(BaseModel):
-    """A moving test picture (see `drivers.camera.picture`) in real time."""
+    """A moving test picture (see `drivers.camera.picture`) in real time.
+
+    `h264_bps`: it also codes its pictures itself, at this rate, as some USB cameras do.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,18 +34,50 @@ class FakeCameraConfig(BaseModel):
     width: int = Field(640, ge=48, le=3840, multiple_of=2)
     height: int = Field(480, ge=32, le=2160, multiple_of=2)
     fps: int = Field(30, ge=1, le=60)
+    h264_bps: int | None = Field(None, ge=10_000, le=20_000_000)
 
     def build(self) -> FakeCamera:
         """Make the device."""
-        return FakeCamera(VideoFormat(self.width, self.height, self.fps))
+        return FakeCamera(VideoFormat(self.width, self.height, self.fps), self.h264_bps)
+
+
+class Chip:
+    """What codes the pictures within a camera: a key picture each second."""
+
+    def __init__(self, video: VideoFormat, bps: int) -> None:
+        context = av.CodecContext.create("libx264", "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height, context.pix_fmt = video.width, video.height, "yuv420p"
+        context.time_base, context.framerate = Fraction(1, video.fps), Fraction(video.fps)
+        context.gop_size, context.bit_rate, context.thread_count = video.fps, bps, 1
+        context.options = {
+            "preset": "superfast",
+            "tune": "zerolatency",
+            "profile": "baseline",
+            "maxrate": str(bps),
+            "bufsize": str(bps // 2),
+        }
+        self._context = context
+        self._number = 0
+
+    def code(self, frame: Frame) -> Coded:
+        """Return the picture in H.264."""
+        planes = np.frombuffer(frame.i420, np.uint8).reshape(-1, frame.width)
+        picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        picture.pts = self._number
+        (packet,) = self._context.encode(picture)
+        self._number += 1
+        return Coded(self._number, bytes(packet), frame.captured_at)
 
 
 class FakeCamera(Simulated, Camera):
     """Paints a picture when one is asked for, at the pace of a real camera."""
 
-    def __init__(self, video: VideoFormat) -> None:
+    def __init__(self, video: VideoFormat, h264_bps: int | None = None) -> None:
         super().__init__()
         self._format = video
+        self._h264_bps = h264_bps
+        self._chip: Chip | None = None
         self._painter: Painter | None = None
         self._started = 0.0
         self._last = -1
@@ -51,6 +91,11 @@ class FakeCamera(Simulated, Camera):
     def format(self) -> VideoFormat:
         """What the camera delivers."""
         return self._format
+
+    @property
+    def codes(self) -> bool:
+        """Whether its frames come with its own H.264."""
+        return self._h264_bps is not None
 
     @property
     def is_open(self) -> bool:
@@ -68,6 +113,8 @@ class FakeCamera(Simulated, Camera):
             return
         await self._pass(STALL_S)
         self._painter = Painter(self._format.width, self._format.height)
+        if self._h264_bps is not None:
+            self._chip = Chip(self._format, self._h264_bps)
         self._started = time.monotonic()
         self._last = -1
 
@@ -90,7 +137,10 @@ class FakeCamera(Simulated, Camera):
         self._last = number
         width, height = self._format.width, self._format.height
         now = time.monotonic()
-        return Frame(width, height, painter.paint(number, time.time_ns() // 1_000_000), number, now)
+        i420 = painter.paint(number, time.time_ns() // 1_000_000)
+        frame = Frame(width, height, i420, number, now)
+        chip = self._chip
+        return frame if chip is None else dataclasses.replace(frame, coded=(chip.code(frame),))
 
     def _need_open(self) -> Painter:
         if self._painter is None:

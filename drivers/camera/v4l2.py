@@ -7,15 +7,17 @@ not even a hung driver call keeps it open.
 from __future__ import annotations
 
 import asyncio
+import base64
 import math
 import os
+from collections import deque
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
-from kioskd.hal.camera import Camera, Frame, VideoFormat
+from kioskd.hal.camera import Camera, Coded, Frame, VideoFormat
 from kioskd.hal.device import DeviceHealth, DeviceState
 from kioskd.runtime.queues import Latest
 from kioskd.runtime.shared import SharedRing
@@ -26,10 +28,15 @@ InputFormat = Literal["mjpeg", "h264", "yuyv422"]
 OPEN_S: Final = 8.0
 """Some UVC cameras take seconds from opening to the first picture."""
 STALL_S: Final = 2.0
+MOST_CODED: Final = 64
+"""Coded pictures kept for a slow caller: two seconds, which are sent to nobody any more."""
 
 
 class V4l2CameraConfig(BaseModel):
-    """A V4L2 capture device, in exactly this format and size."""
+    """A V4L2 capture device, in exactly this format and size.
+
+    `pass_through`: where the camera's own H.264 fits the line it is sent as it is.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,21 +46,34 @@ class V4l2CameraConfig(BaseModel):
     height: int = Field(480, ge=32, le=2160, multiple_of=2)
     fps: int = Field(30, ge=1, le=60)
     input_format: InputFormat = "mjpeg"
+    pass_through: bool = False
+
+    @model_validator(mode="after")
+    def _codes(self) -> V4l2CameraConfig:
+        if self.pass_through and self.input_format != "h264":
+            raise ValueError('pass_through needs input_format = "h264"')
+        return self
 
     def build(self) -> V4l2Camera:
         """Make the device."""
         return V4l2Camera(
-            self.device, VideoFormat(self.width, self.height, self.fps), self.input_format
+            self.device,
+            VideoFormat(self.width, self.height, self.fps),
+            self.input_format,
+            pass_through=self.pass_through,
         )
 
 
 class _Stream:
     """One opening of the camera: a worker process, its memory and the task that follows it."""
 
-    def __init__(self, device: Path, asked: VideoFormat, input_format: InputFormat) -> None:
+    def __init__(
+        self, device: Path, asked: VideoFormat, input_format: InputFormat, *, pass_through: bool
+    ) -> None:
         size = asked.width * asked.height * 3 // 2
         self.news: Latest[tuple[int, float]] = Latest()
         self.error: DeviceError | None = None
+        self._coded: deque[Coded] = deque(maxlen=MOST_CODED)
         self.ring = SharedRing.create(size)
         self._flows = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -67,6 +87,7 @@ class _Stream:
                 "fps": asked.fps,
                 "input_format": input_format,
                 "ring": self.ring.fd,
+                "pass_through": pass_through,
             },
             pass_fds=(self.ring.fd,),
         )
@@ -105,18 +126,36 @@ class _Stream:
         # A worker that failed still holds the device: the lens closes now, not at `close`.
         await self._worker.stop()
 
+    def coded(self, number: int) -> tuple[Coded, ...]:
+        """Return what the camera has coded up to this picture, once."""
+        found = []
+        while self._coded and self._coded[0].number <= number:
+            found.append(self._coded.popleft())
+        return tuple(found)
+
     def _arrived(self, news: Any) -> None:
-        self.news.put((news[0], news[1]))
+        number, at, coded = news
+        if coded is not None:
+            self._coded.append(Coded(number, base64.b64decode(coded), at))
+        self.news.put((number, at))
         self._flows.set()
 
 
 class V4l2Camera(Camera):
     """The real camera. The supervisor reopens it after an error; it does not do so itself."""
 
-    def __init__(self, device: Path, asked: VideoFormat, input_format: InputFormat) -> None:
+    def __init__(
+        self,
+        device: Path,
+        asked: VideoFormat,
+        input_format: InputFormat,
+        *,
+        pass_through: bool = False,
+    ) -> None:
         self._device = device
         self._asked = asked
         self._input_format = input_format
+        self._pass_through = pass_through
         self._format = asked
         self._stream: _Stream | None = None
         self._lock = asyncio.Lock()
@@ -131,6 +170,11 @@ class V4l2Camera(Camera):
         """What the camera delivers; what was asked for until `open` has returned."""
         return self._format
 
+    @property
+    def codes(self) -> bool:
+        """Whether its frames come with its own H.264."""
+        return self._pass_through
+
     async def check(self) -> DeviceHealth:
         """Look at the device's node, and at the stream where one is open."""
         self._look()
@@ -144,7 +188,9 @@ class V4l2Camera(Camera):
             if self._stream is not None:
                 return
             self._look()
-            stream = _Stream(self._device, self._asked, self._input_format)
+            stream = _Stream(
+                self._device, self._asked, self._input_format, pass_through=self._pass_through
+            )
             try:
                 fps = await stream.start()
             except BaseException:
@@ -172,7 +218,7 @@ class V4l2Camera(Camera):
                 raise stream.error
             i420 = stream.ring.read(number, width * height * 3 // 2)
             if i420 is not None:
-                return Frame(width, height, i420, number, at)
+                return Frame(width, height, i420, number, at, stream.coded(number))
 
     def _look(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import time
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ _REASONS: Final = {
     errno.ENOMEM: Reason.OUT_OF_MEMORY,
 }
 _PLAUSIBLE_AGE_S: Final = 1.0
+_IN_DECODER: Final = 16
+"""More pictures than any decoder keeps back."""
 
 
 class V4l2Worker:
@@ -46,6 +49,7 @@ class V4l2Worker:
         fps: int,
         input_format: str,
         ring: int,
+        pass_through: bool,
     ) -> None:
         self._context = context
         self._device = device
@@ -54,6 +58,8 @@ class V4l2Worker:
         self._fps = fps
         self._input_format = input_format
         self._ring = SharedRing(ring, width * height * 3 // 2)
+        self._pass_through = pass_through
+        self._number = 0
         self._container: InputContainer | None = None
 
     def open(self) -> int:
@@ -79,35 +85,45 @@ class V4l2Worker:
         return round(float(video.average_rate)) if video.average_rate else self._fps
 
     def stream(self) -> None:
-        """Hand on pictures until cancelled; `progress` tells [number, captured_at] of each."""
+        """Hand on pictures until cancelled.
+
+        `progress` tells [number, captured_at, coded] of each, the last in base64, or null.
+        """
         assert self._container is not None
-        number = 0
         try:
-            for frame in self._frames(self._container):
+            for frame, coded in self._frames(self._container):
                 if self._context.cancelled:
                     return
                 # JPEG has full range; without being told, FFmpeg would keep it.
                 i420 = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
-                self._ring.write(number, i420.to_ndarray().tobytes())
-                self._context.progress([number, _captured_at(frame)])
-                number += 1
+                self._ring.write(self._number, i420.to_ndarray().tobytes())
+                told = None if coded is None else base64.b64encode(coded).decode()
+                self._context.progress([self._number, _captured_at(frame), told])
+                self._number += 1
         except (FFmpegError, OSError) as error:
             raise _device_error(error) from error
         finally:
             self._container.close()
         raise DeviceError(Reason.UNPLUGGED, "end of stream")
 
-    def _frames(self, container: InputContainer) -> Iterator[VideoFrame]:
+    def _frames(self, container: InputContainer) -> Iterator[tuple[VideoFrame, bytes | None]]:
+        coded: dict[int | None, bytes] = {}
         for packet in container.demux(video=0):
+            if self._pass_through:
+                # The first picture has no time (None), and its frame has none either.
+                coded[packet.pts] = bytes(packet)
+                if len(coded) > _IN_DECODER:
+                    del coded[next(iter(coded))]
             try:
                 frames = packet.decode()
             except InvalidDataError:
+                self._number += 1  # those that follow hang on it
                 continue  # USB cameras send broken pictures now and then
             for frame in frames:
                 # The decoder tells of a change of size by a frame of another size only.
                 if (frame.width, frame.height) != (self._width, self._height):
                     raise DeviceError(Reason.WRONG_FORMAT, f"{frame.width}x{frame.height}")
-                yield frame
+                yield frame, coded.pop(frame.pts, None)
 
 
 def _captured_at(frame: VideoFrame) -> float:

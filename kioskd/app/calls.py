@@ -17,6 +17,7 @@ from kioskd.app.standby import Standby
 from kioskd.app.talk import Talk
 from kioskd.app.transfers import Transfers
 from kioskd.call import control
+from kioskd.call.encoders import Encoders
 from kioskd.call.ice import IceServer, IceServers
 from kioskd.call.statistics import LegStats
 from kioskd.errors import PeerFault
@@ -73,6 +74,8 @@ class Calls:
         self._standby = Standby(tasks, self._make)
         self._profile = settings.call.picture
         self.quality = CallQuality(post=post, visit=visit, say=self.say, filmed=self._filmed)
+        codes = devices.camera.device.codes
+        self.encoders = Encoders(settings.call.encoder, camera_codes=codes)
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -187,6 +190,7 @@ class Calls:
             on_leg=self._transfers.attach,
             on_dead=self._path_died,
             profile=self._profile,
+            coder=self.encoders.coder,
         )
         return talk, bool(servers)
 
@@ -231,8 +235,9 @@ class Calls:
         return self._visit().own_media.video and self._devices.camera.health.state.usable
 
     async def stop(self) -> None:
-        """Ask no server any more."""
+        """Ask no server any more, and end the encoder."""
         await self._ice.close()
+        await self.encoders.close()
 
     async def look(self) -> LegStats | None:
         """Measure the call, once a second; return its figures, or None when there is none."""

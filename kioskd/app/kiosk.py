@@ -198,6 +198,7 @@ class Kiosk:
                 "timers": self._run_timers(),
                 "refresh": self._run_refresh(),
                 "panel": self._front.run(panel_pulse, BEAT_S),
+                "encoders": self.calls.encoders.look(),
             }.items():
                 group.create_task(work, name=name)
 

@@ -179,6 +179,8 @@ class Daemon:
             unsigned=self.kiosk.calls.peers.unsigned,
             clock_doubted=self.kiosk.calls.peers.clock_doubted,
             refused_peers=self.kiosk.calls.peers.refused,
+            encoder=self.kiosk.calls.encoders.used,
+            encoder_trouble=self.kiosk.calls.encoders.trouble,
             maintenance=self.kiosk.maintenance.status,
             loop_lag_p99_ms=round(lag_p99_ms, 1),
             loop_lag_max_ms=round(lag_max_ms, 1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -12,7 +14,7 @@ import numpy as np
 from kioskd.app.devices import Devices
 from kioskd.app.levels import SilenceWatch
 from kioskd.errors import DeviceError, Reason
-from kioskd.hal.camera import Frame
+from kioskd.hal.camera import Coded, Frame
 from kioskd.hal.microphone import AudioChunk
 from kioskd.runtime.queues import DropOldest, Latest
 from kioskd.vision.judge import PictureJudge, Reopenings
@@ -21,6 +23,8 @@ RETRY_S: Final = 1.0
 OWN_PICTURE_EVERY: Final = 3
 """One of three frames is shown to the resident: enough to see oneself."""
 OWN_PICTURE_WIDTH: Final = 320
+MOST_CODED: Final = 64
+"""Pictures of the camera's own coding kept for a track that is busy: two seconds."""
 
 
 class Sensors:
@@ -45,11 +49,14 @@ class Sensors:
         self._on_own_picture = on_own_picture
         self._on_own_sound = on_own_sound
         self._frames: Latest[Frame] = Latest()
+        self._coded: deque[Coded] = deque(maxlen=MOST_CODED)
         self._chunks: DropOldest[AudioChunk] = DropOldest(10)
 
     async def frame(self) -> Frame:
         """Return the newest picture, waiting for one; the track bounds the wait."""
-        return await self._frames.get()
+        frame = await self._frames.get()
+        coded, self._coded = tuple(self._coded), deque(maxlen=MOST_CODED)
+        return dataclasses.replace(frame, coded=coded) if coded else frame
 
     async def chunk(self) -> AudioChunk:
         """Return the next 20 ms of sound, waiting for it; the track bounds the wait."""
@@ -59,12 +66,19 @@ class Sensors:
         """Keep camera and microphone open until cancelled, then close both."""
         self.open = True
         self._reopenings = Reopenings()
+        self._forget()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_retry(self._film), name="sensors camera")
                 group.create_task(_retry(self._listen), name="sensors microphone")
         finally:
             self.open = False
+            self._forget()
+
+    def _forget(self) -> None:
+        """Keep nothing of one visit for the next one's agent."""
+        for one in (self._frames, self._coded, self._chunks):
+            one.clear()
 
     async def _film(self) -> None:
         async with self._devices.camera.lease() as camera:
@@ -75,6 +89,7 @@ class Sensors:
                 judge = self._judge(frame, judge, camera.format.fps)
                 if judge.verdict is Reason.FROZEN:
                     continue  # the track turns grey: an old picture is not shown as the present
+                self._coded.extend(frame.coded)
                 self._frames.put(frame)
                 if count % OWN_PICTURE_EVERY == 0:
                     self._on_own_picture(_small_jpeg(frame))

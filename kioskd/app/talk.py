@@ -13,6 +13,7 @@ import structlog
 from kioskd.app.devices import Devices
 from kioskd.app.sensors import Sensors
 from kioskd.call import control
+from kioskd.call.coding import LegCoder
 from kioskd.call.ice import IceServer
 from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
@@ -68,7 +69,7 @@ class Talk:
     `on_control(message)` what the agent says that is not about the leg itself, `on_leg(leg)`
     each leg as it comes into use. `on_dead()` is awaited when a path has died, before another
     leg is offered, and returns the STUN and TURN servers for it; `ice_servers` are the first's.
-    `profile` is what the kiosk's picture is for.
+    `profile` is what the kiosk's picture is for, `coder` makes what encodes it for a leg.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Talk:
         on_leg: Callable[[Leg], None],
         on_dead: Callable[[], Awaitable[Sequence[IceServer]]],
         profile: Profile,
+        coder: Callable[[], LegCoder],
     ) -> None:
         self._ice_servers = ice_servers
         self._devices = devices
@@ -99,6 +101,7 @@ class Talk:
         self._on_leg = on_leg
         self._on_dead = on_dead
         self._profile = profile
+        self._coder = coder
         self._begun = time.monotonic()
         self._media = Media()
         self._quality = LineQuality.GOOD
@@ -218,6 +221,7 @@ class Talk:
             on_state=lambda state: self._state(mine(), state),
             speaker_backlog=self._backlog,
             profile=self._profile,
+            coder=self._coder,
         )
         one = _Connection(self._count, leg, camera, voice)
         self._count += 1

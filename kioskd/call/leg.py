@@ -24,6 +24,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import cost_seams, seams
+from kioskd.call.coding import LegCoder
 from kioskd.call.description import (
     FEEDBACK_EXTENSION,
     check_answer,
@@ -86,8 +87,8 @@ class Leg:
     `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
     whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
     change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
-    None if it cannot: its clock is then not followed. `profile` is what the own picture is for. An
-    error in a callback is logged and harms nothing.
+    None if it cannot: its clock is then not followed. `profile` is what the own picture is for,
+    `coder` makes what encodes it. An error in a callback is logged and harms nothing.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Leg:
         on_state: Callable[[LegState], None],
         speaker_backlog: Callable[[], float | None] = lambda: None,
         profile: Profile = Profile.ORDINARY,
+        coder: Callable[[], LegCoder] = LegCoder,
     ) -> None:
         self._ice_servers = tuple(ice_servers)
         self._audio = audio
@@ -114,6 +116,7 @@ class Leg:
         self._on_state = on_state
         self._speaker_backlog = speaker_backlog
         self._profile = profile
+        self._coder = coder
         self._state = LegState.CONNECTING
         self._pc: RTCPeerConnection | None = None
         self._keyframes: seams.KeyframeRequester | None = None
@@ -253,7 +256,7 @@ class Leg:
         pc.addTrack(self._video)
         self._sound = LegSound(pc.getTransceivers()[0])
         video = pc.getTransceivers()[1]
-        self._picture = LegPicture(video, self._profile, self._estimated)
+        self._picture = LegPicture(video, self._profile, self._estimated, self._coder())
         seams.receive_encoded(video.receiver)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -17,8 +18,11 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
 from kioskd.errors import DeviceError
-from kioskd.hal.camera import Frame
+from kioskd.hal.camera import Coded, Frame
 from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk
+from kioskd.picture import nal
+from kioskd.picture.encoded import Codec, Encoded
+from kioskd.picture.passing import FromCamera
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +73,7 @@ class CameraTrack(MediaStreamTrack):
         self, frame: Callable[[], Awaitable[Frame]], *, width: int = 640, height: int = 480
     ) -> None:
         super().__init__()
-        self.enabled = True
+        self._enabled_at: float | None = float("-inf")
         self._frame = frame
         self._size = (width, height)
         self._origin: float | None = None
@@ -77,8 +81,21 @@ class CameraTrack(MediaStreamTrack):
         self._sent_at = float("-inf")
         self._outage = Outage("camera")
 
+    @property
+    def enabled(self) -> bool:
+        """Whether the camera's pictures are sent."""
+        return self._enabled_at is not None
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        if on != self.enabled:
+            self._enabled_at = time.monotonic() if on else None
+
     async def recv(self) -> VideoFrame:
-        """Return the next picture; raise MediaStreamError once the track is stopped."""
+        """Return the next picture; raise MediaStreamError once the track is stopped.
+
+        Its `opaque` are those that the camera has coded since the one before, FromCamera.
+        """
         if self.readyState != "live":
             raise MediaStreamError
         loop = asyncio.get_running_loop()
@@ -89,6 +106,9 @@ class CameraTrack(MediaStreamTrack):
         else:
             self._size = (captured.width, captured.height)
             picture, at = _picture(captured), captured.captured_at
+            coded = tuple(self._passable(one) for one in captured.coded if self._is_of_now(one))
+            if coded:
+                picture.opaque = coded
         self._sent_at = loop.time()
         picture.pts = self._timestamp(at)
         picture.time_base = fractions.Fraction(1, VIDEO_CLOCK)
@@ -106,6 +126,15 @@ class CameraTrack(MediaStreamTrack):
         self._outage.note(None)
         # It may have been switched off while the picture was awaited.
         return captured if self.enabled else None
+
+    def _is_of_now(self, coded: Coded) -> bool:
+        # What it coded while it was switched off is nobody's.
+        return self._enabled_at is not None and coded.captured_at >= self._enabled_at
+
+    def _passable(self, coded: Coded) -> FromCamera:
+        key = nal.is_key(coded.data)
+        pts = self._timestamp(coded.captured_at)
+        return FromCamera(coded.number, Encoded(coded.data, key, pts, Codec.H264))
 
     def _timestamp(self, at: float) -> int:
         if self._origin is None:

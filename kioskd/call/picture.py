@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
-from aiortc import RTCRtpReceiver, RTCRtpTransceiver
+from aiortc import RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamTrack
 from av import VideoFrame
 
-from kioskd.call import picture_seams
+from kioskd.call import codec_seams, picture_seams
+from kioskd.call.coding import LegCoder
 from kioskd.picture import vpx
-from kioskd.picture.coder import Coder
+from kioskd.picture.encoded import CLOCK, Codec, Encoded
 from kioskd.picture.ladder import START_BPS, Ladder, Profile, Rung
 from kioskd.picture.pacing import KeyFrames, Pacer, Thinner
+from kioskd.picture.passing import Passing
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +35,8 @@ _TAKEN: Final = 0.95
 class LegPicture:
     """Takes over the transceiver of pictures. Raises OSError where libvpx is missing.
 
-    Encoding is on a thread of the leg's own. `tell` hears each estimate of the far end's, in bits
-    per second.
+    `coder` encodes, and is closed with it; none: libvpx does. `tell` hears each estimate of the far
+    end's, in bits per second.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class LegPicture:
         video: RTCRtpTransceiver,
         profile: Profile = Profile.ORDINARY,
         tell: Callable[[float], None] = lambda _: None,
+        coder: LegCoder | None = None,
     ) -> None:
-        vpx.check()
+        self._coder = coder or LegCoder()
         self._tell = tell
         self._target_bps: float = START_BPS
         self._told = False
@@ -54,16 +57,14 @@ class LegPicture:
         self._thinner = Thinner()
         self._keys = KeyFrames()
         self._pacer = Pacer(START_BPS)
-        self._coder = Coder()
+        self._passing = Passing()
+        self._passed: deque[Encoded] = deque()
         self._failing = False
         self._size = FIRST_SIZE
         self._picture_id = random.randrange(picture_seams.PICTURE_IDS)  # noqa: S311  # no secret
-        self._thread = ThreadPoolExecutor(1, "picture")
-        capabilities = RTCRtpReceiver.getCapabilities("video")
-        assert capabilities is not None
-        video.setCodecPreferences(
-            [c for c in capabilities.codecs if c.mimeType.lower() in ("video/vp8", "video/rtx")]
-        )
+        codec_seams.offer(video, h264=self._coder.offers_h264)
+        self._marking = codec_seams.Marking(video.sender)
+        self._coder.takes_h264 = lambda: self._marking.takes(Codec.H264)
         picture_seams.send_with(video.sender, self._next)
         picture_seams.hear_requests(video.sender, self._keys.ask)
         picture_seams.hear_estimates(video.sender, self._estimated)
@@ -88,8 +89,8 @@ class LegPicture:
         return self._ladder.need(*self._size)
 
     def close(self) -> None:
-        """Let the thread end, after the picture it has in hand."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Let the coder end, after the picture it has in hand."""
+        self._coder.close()
 
     def _estimated(self, bps: float) -> None:
         if not self._told:
@@ -100,30 +101,53 @@ class LegPicture:
         loop = asyncio.get_running_loop()
         # Before the picture is taken, so that it is a fresh one.
         await asyncio.sleep(self._pacer.wait_s(loop.time()))
+        if self._passed:
+            return self._payloads(self._passed.popleft(), loop.time())
         frame = await track.recv()
         assert isinstance(frame, VideoFrame)
         assert frame.pts is not None
         self._size = frame.width, frame.height
         now, target = loop.time(), self._target_bps
         rung = self._ladder.choose(target, frame.width, frame.height, now)
-        if not self._thinner.takes(rung.fps, frame.pts / vpx.CLOCK):
+        key = self._keys.due(now)
+        if self._passes(frame, rung, target, key=key):
+            self.rung, self._pacer.bps = rung, target
+            return self._payloads(self._passed.popleft(), now)
+        if not self._thinner.takes(rung.fps, frame.pts / CLOCK):
             return None
         self.rung = rung
         most = ENOUGH * self._ladder.need(frame.width, frame.height)
         self._pacer.bps = bps = min(target, most)
-        encoded = await self._encode(frame, rung, bps, key=self._keys.due(now))
-        if encoded is None:
-            return None
+        encoded = await self._encode(frame, rung, bps, key=key)
+        return None if encoded is None else self._payloads(encoded, now)
+
+    def _passes(self, frame: VideoFrame, rung: Rung, bps: float, *, key: bool) -> bool:
+        """Take what the camera has coded itself, where that fits."""
+        coded = frame.opaque
+        if not isinstance(coded, tuple) or not self._marking.takes(Codec.H264):
+            self._passing.on = False
+            return False
+        size = (frame.width, frame.height)
+        room = bps - HEADER_BITS * (rung.fps / 2 + bps / 8 / picture_seams.PAYLOAD_BYTES)
+        self._passed.extend(self._passing.take(coded, size, rung, room, key=key))
+        if self._passed:
+            self._coder.interrupt()
+        return bool(self._passed)
+
+    def _payloads(self, encoded: Encoded, now: float) -> picture_seams.Payloads | None:
+        if not self._marking.takes(encoded.codec):
+            return None  # an agent that takes H.264 only, and there is none
         self.pictures += 1
         if encoded.key:
             self.key_frames += 1
             self._keys.sent(now)
         self._picture_id = (self._picture_id + 1) % picture_seams.PICTURE_IDS
-        return picture_seams.payloads(encoded.data, self._picture_id), frame.pts
+        self._marking.use(encoded.codec)
+        return codec_seams.payloads(encoded, self._picture_id), encoded.pts
 
     async def _encode(
         self, frame: VideoFrame, rung: Rung, bps: float, *, key: bool
-    ) -> vpx.Encoded | None:
+    ) -> Encoded | None:
         # Half a packet more than the average: the last of a picture is not full.
         packets = rung.fps / 2 + bps / 8 / picture_seams.PAYLOAD_BYTES
         loop = asyncio.get_running_loop()
@@ -131,10 +155,7 @@ class LegPicture:
         share = max(left, bps / 3, vpx.LEAST_BPS)
         assert frame.pts is not None
         try:
-            encoded = await loop.run_in_executor(
-                self._thread,
-                lambda: self._coder.encode(frame, frame.pts or 0, rung, share, key=key),
-            )
+            encoded = await self._coder.encode(frame, frame.pts, rung, share, key=key)
         except ValueError as error:
             # An error raised from here would end the picture for the rest of the call.
             if not self._failing:

@@ -1,6 +1,6 @@
 """Where kioskd reaches into aiortc's inside. Written for aiortc 1.16, aioice 0.13.
 
-`sound_seams` has those of sound.
+`sound_seams`, `picture_seams` and `codec_seams` have those of the media.
 
 What is used beyond the public interface, each but the clock on the objects of one leg and
 never on a module, so that nothing else in the process is changed:
@@ -50,7 +50,6 @@ from aiortc import (
     rtcrtpsender,
     rtcsctptransport,
 )
-from aiortc.jitterbuffer import JitterFrame
 
 DECODER_QUEUE: Final = "_RTCRtpReceiver__decoder_queue"
 RX_PACKETS: Final = "_RTCDtlsTransport__rx_packets"
@@ -93,7 +92,9 @@ class _PassThrough(queue.Queue[Any]):
         if item is None:
             super().put(item, block, timeout)
             return
-        frame: JitterFrame = item[1]
+        codec, frame = item
+        if codec.name != "VP8":
+            return  # the page knows no other; whoever heeds the offer's order sends none
         if frame.data:
             # RFC 6386, section 9.1: the lowest bit of the first byte is 0 in key frames.
             key = not frame.data[0] & 1

@@ -168,6 +168,8 @@ class Status(_Answer):
     `unsigned`: nobody proves who it is. `clock_doubted`: the last agent to claim a call was
     refused because its clock and ours differ. `refused_peers` counts all that were refused.
     `calls` are the last ones, newest first.
+    `encoder` is what the next call's picture begins with, by FFmpeg's name; `encoder_trouble`: why
+    hardware that is wanted, or was in use, is not used.
     """
 
     version: int = 6
@@ -185,6 +187,8 @@ class Status(_Answer):
     unsigned: bool = False
     clock_doubted: bool = False
     refused_peers: int = 0
+    encoder: str = ""
+    encoder_trouble: str = ""
     maintenance: MaintenanceStatus = MaintenanceStatus()
     loop_lag_p99_ms: float
     loop_lag_max_ms: float

@@ -83,6 +83,8 @@ def running(status: Status) -> list[Found]:
     if status.audit.failing or status.audit.lost:
         lost = f"{status.audit.lost} events lost since the start"
         found.append(trouble(Trouble.AUDIT, ", ".join(filter(None, (status.audit.failing, lost)))))
+    if status.encoder_trouble:
+        found.append(trouble(Trouble.ENCODER, status.encoder_trouble))
     if status.maintenance.stage is not MaintenanceStage.OFF:
         found.append(maintenance(status.maintenance.since))
     return found + [one for device in status.devices for one in _device(device)]

@@ -61,6 +61,7 @@ class Trouble(StrEnum):
     UNCONFINED = "KSK-034"
     PRINT_FILES_KEPT = "KSK-035"
     CODING = "KSK-036"
+    ENCODER = "KSK-037"
     AUDIT = "KSK-040"
     IDENTITY = "KSK-041"
     UNSIGNED = "KSK-042"

@@ -123,6 +123,9 @@ def facts(status: Status) -> RenderableType:
         rows.add_row("call", Text(call(status)))
     if status.call.bars is not None:
         rows.add_row("line", Text(line(status)))
+    if status.encoder_trouble:
+        told = f"by {status.encoder}; {status.encoder_trouble}"
+        rows.add_row("picture", Text(told, "yellow"))
     lag = f"{status.loop_lag_p99_ms:.0f} ms (p99), {status.loop_lag_max_ms:.0f} ms at most"
     rows.add_row("loop lag", Text(f"{lag}, in the last minute"))
     rows.add_row("audit", _audit(status))

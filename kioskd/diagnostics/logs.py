@@ -33,6 +33,7 @@ _TROUBLES: Final = {
     "identity.unsigned": Trouble.UNSIGNED,
     "vetting.unconfined": Trouble.UNCONFINED,
     "maintenance.begun": Trouble.MAINTENANCE,
+    "picture.encoder_failed": Trouble.ENCODER,
 }
 _KINDS: Final = {
     "scan": DeviceKind.SCANNER,

@@ -19,12 +19,25 @@ class VideoFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """A picture as the camera itself coded it: H.264 in Annex B's byte stream, without B pictures.
+
+    `number` rises by 1 from each to the next that hangs on it, and by more over a gap.
+    """
+
+    number: int
+    data: bytes
+    captured_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One picture in planar YUV 4:2:0, limited range (I420).
 
     `i420` holds width*height bytes of Y, then a quarter of that of U and of V, without
     padding. `number` counts from 0 and skips what was dropped. `captured_at` is in
-    seconds of the monotonic clock.
+    seconds of the monotonic clock. `coded` has those of a camera that codes, since the frame
+    returned before: also of frames that were not.
     """
 
     width: int
@@ -32,6 +45,7 @@ class Frame:
     i420: bytes
     number: int
     captured_at: float
+    coded: tuple[Coded, ...] = ()
 
 
 class Camera(Device):
@@ -44,6 +58,11 @@ class Camera(Device):
     @abstractmethod
     def format(self) -> VideoFormat:
         """What the camera delivers; what was asked for until `open` has returned."""
+
+    @property
+    def codes(self) -> bool:
+        """Whether its frames come with what it has coded itself."""
+        return False
 
     @abstractmethod
     async def frame(self) -> Frame:

@@ -8,18 +8,17 @@ An object serves one thread at a time.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from av import VideoFrame
 from cffi import FFI
 
+from kioskd.picture.encoded import CLOCK, Encoded
+
 LIBRARY: Final = "libvpx.so.7"
 PACKAGE: Final = "libvpx7"
 """Debian's package of it."""
-CLOCK: Final = 90_000
-"""Ticks per second of the pictures' times (RFC 7741, section 4.1)."""
 MAX_SIDE: Final = 4096
 LEAST_BPS: Final = 5_000
 MOST_BPS: Final = 20_000_000
@@ -125,14 +124,6 @@ _FFI: Final[Any] = FFI()
 _FFI.cdef(_DECLARATIONS)  # not in a call
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One VP8 frame; `key` tells that it can be decoded without those before it."""
-
-    data: bytes
-    key: bool
-
-
 @cache
 def _library() -> tuple[Any, Any]:
     try:
@@ -215,9 +206,9 @@ class Encoder:
             ),
             self._context,
         )
-        return self._output()
+        return self._output(pts)
 
-    def _output(self) -> Encoded | None:
+    def _output(self, pts: int) -> Encoded | None:
         data, key = b"", False
         place = self._ffi.new("const void **")
         while packet := self._lib.vpx_codec_get_cx_data(self._context, place):
@@ -225,7 +216,7 @@ class Encoder:
                 part = packet.data.frame
                 data += bytes(self._ffi.buffer(part.buf, part.sz))
                 key = key or bool(part.flags & _IS_KEY)
-        return Encoded(data, key) if data else None
+        return Encoded(data, key, pts) if data else None
 
     def _configure(self, bps: float) -> None:
         config = self._config

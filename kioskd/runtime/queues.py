@@ -39,6 +39,10 @@ class _Mailbox(Generic[T]):
             await self._ready.wait()
         return self._items.popleft()
 
+    def clear(self) -> None:
+        """Forget what nobody has taken."""
+        self._items.clear()
+
     def __len__(self) -> int:
         return len(self._items)
 

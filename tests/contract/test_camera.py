@@ -277,6 +277,51 @@ async def test_decoded_picture_has_limited_range(real: RealRig) -> None:
     assert unix_ms == 1000 + number
 
 
+def real_coding(shim: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Camera:
+    v4l2.fill(folder)
+    (folder / "frames").write_bytes(v4l2.h264())
+    shimmed = v4l2.ShimCamera(shim, folder, h264=True)
+    for name, value in shimmed.environment().items():
+        monkeypatch.setenv(name, value)
+    config = V4l2CameraConfig(device=shimmed.node, input_format="h264", pass_through=True)
+    return config.build()
+
+
+@pytest.mark.parametrize("which", ["v4l2", "fake"])
+async def test_a_camera_that_codes_hands_on_what_it_has_coded(
+    which: str, shim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = FakeCameraConfig(h264_bps=400_000).build()
+    one = real_coding(shim, tmp_path, monkeypatch) if which == "v4l2" else made
+    assert one.codes
+    async with asyncio.timeout(20), one as camera:
+        frames = [await camera.frame() for _ in range(6)]
+        await asyncio.sleep(0.3)  # a slow caller loses frames, but nothing coded
+        frames.append(await camera.frame())
+    coded = [picture for frame in frames for picture in frame.coded]
+    numbers = [picture.number for picture in coded]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert [frame.coded[-1].captured_at for frame in frames] == [f.captured_at for f in frames]
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    pictures = [p for c in coded for p in decoder.decode(av.Packet(c.data))]
+    pictures += decoder.decode(None)
+    seen = [read(p.to_ndarray()[:HEIGHT].astype(np.uint8)) for p in pictures]
+    assert len(seen) == len(coded)
+    assert read(luma(frames[-1])) == seen[-1]
+
+
+async def test_nothing_coded_comes_unasked(rig: Rig) -> None:
+    assert not rig.camera.codes
+    async with asyncio.timeout(15), rig.camera as camera:
+        assert (await camera.frame()).coded == ()
+
+
+def test_pass_through_needs_h264() -> None:
+    with pytest.raises(ValueError, match="pass_through needs"):
+        V4l2CameraConfig(pass_through=True)
+
+
 async def test_missing_node_is_absent(tmp_path: Path) -> None:
     camera = V4l2CameraConfig(device=tmp_path / "nothing").build()
     for use in (camera.check, camera.open):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from aiortc.rtp import is_rtcp
 from playwright.async_api import Page, async_playwright
 
+from kioskd.call.coding import LegCoder
 from kioskd.call.leg import Leg
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.picture import LegPicture
@@ -49,16 +50,21 @@ class Camera:
 class Kiosk:
     """A leg that shows a picture; what it sends can be lost."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        coder: Callable[[], LegCoder] = LegCoder,
+        frame: Callable[[], Awaitable[Frame]] | None = None,
+    ) -> None:
         self.leg = Leg(
             ice_servers=[],
             audio=MicrophoneTrack(_mute),
-            video=CameraTrack(Camera().frame),
+            video=CameraTrack(frame or Camera().frame),
             on_control=lambda _: None,
             on_document=lambda _, __: None,
             on_remote_video=lambda _, __, ___: None,
             on_remote_audio=_ignore,
             on_state=lambda _: None,
+            coder=coder,
         )
         self.requests = 0
         self.estimates_sent = 0

@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from av import Packet
 from av.video.codeccontext import VideoCodecContext
 from playwright.async_api import Browser, Page, async_playwright
 
+from kioskd.call.coding import LegCoder
 from kioskd.call.leg import TO_AGENT, TO_KIOSK, Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.errors import CallError
@@ -83,6 +85,12 @@ async function decoded() {
     if (s.type === 'inbound-rtp' && s.kind === 'video') return s.framesDecoded;
   return 0;
 }
+async function codecs() {
+  const all = await pc.getStats(), found = {};
+  for (const s of all.values())
+    if (s.kind === 'video' && s.codecId) found[s.type] = all.get(s.codecId).mimeType;
+  return found;
+}
 async function until_decoded(pictures) {
   while (await decoded() < pictures) await new Promise(done => setTimeout(done, 50));
 }
@@ -125,6 +133,7 @@ class Tone:
 class Kiosk:
     """A leg and all it has heard."""
 
+    coder: Callable[[], LegCoder] = LegCoder
     control: list[str] = field(default_factory=list)
     documents: list[tuple[str, str | bytes]] = field(default_factory=list)
     frames: list[tuple[bytes, int, bool]] = field(default_factory=list)
@@ -144,6 +153,7 @@ class Kiosk:
             on_remote_video=lambda *frame: self._keep(self.frames.append)(frame),
             on_remote_audio=self._hear,
             on_state=self._keep(self.states.append),
+            coder=self.coder,
         )
 
     def _keep(self, keep: Callable[[T], None]) -> Callable[[T], None]:
@@ -203,8 +213,8 @@ async def url() -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _kiosk() -> AsyncIterator[Kiosk]:
-    kiosk = Kiosk()
+async def _kiosk(coder: Callable[[], LegCoder] = LegCoder) -> AsyncIterator[Kiosk]:
+    kiosk = Kiosk(coder)
     try:
         yield kiosk
     finally:
@@ -266,6 +276,23 @@ async def test_media_go_both_ways(browser: Browser, url: str) -> None:
         assert stats.sent_bps is not None
         assert stats.sent_bps > 0
         assert stats.loss_received == pytest.approx(0, abs=0.05)
+
+
+async def test_the_agent_sends_vp8_to_a_kiosk_that_sends_h264(browser: Browser, url: str) -> None:
+    page = await _open(browser, url)
+    async with _kiosk(partial(LegCoder, software_h264=True)) as kiosk:
+        await kiosk.call(page)
+        # Its first may come before we are ready: the resident's page then asks for another.
+        await kiosk.leg.request_keyframe()
+        await kiosk.until(lambda: any(key for _, _, key in kiosk.frames))
+        first = next(n for n, (_, _, key) in enumerate(kiosk.frames) if key)
+        await kiosk.until(lambda: len(kiosk.frames) >= first + 20)
+        assert len(_pictures(kiosk.frames[first : first + 20])) == 20
+        async with asyncio.timeout(10):
+            await page.evaluate("until_decoded(10)")
+        codecs = await page.evaluate("codecs()")
+        assert codecs["inbound-rtp"] == "video/H264"
+        assert codecs["outbound-rtp"] == "video/VP8"
 
 
 def _lose_sound(leg: Leg, share: float) -> None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 from playwright.async_api import Page
 
+from drivers.camera.fake import FakeCamera
+from kioskd.call.coding import LegCoder
+from kioskd.call.encoders import Encoders
+from kioskd.hal.camera import Frame, VideoFormat
+from kioskd.picture import h264
+from kioskd.picture.encoded import Encoding
 from kioskd.picture.ladder import START_BPS
-from tests.peer.picture_kiosk import Kiosk, serving
+from tests.peer.picture_kiosk import FPS, HEIGHT, WIDTH, Kiosk, serving
 
 pytestmark = pytest.mark.peer
 
@@ -33,8 +42,10 @@ async function answer(sdp) {
   return pc.localDescription.sdp;
 }
 async function seen() {
-  for (const s of (await pc.getStats()).values())
-    if (s.type === 'inbound-rtp' && s.kind === 'video') return s;
+  const all = await pc.getStats();
+  for (const s of all.values())
+    if (s.type === 'inbound-rtp' && s.kind === 'video')
+      return {...s, codec: all.get(s.codecId)?.mimeType};
   return {};
 }
 async function until(condition) {
@@ -50,8 +61,14 @@ async def page() -> AsyncIterator[Page]:
 
 
 @contextlib.asynccontextmanager
-async def called(page: Page, *, feedback: bool = True) -> AsyncIterator[Kiosk]:
-    kiosk = Kiosk()
+async def called(
+    page: Page,
+    coder: Callable[[], LegCoder] = LegCoder,
+    frame: Callable[[], Awaitable[Frame]] | None = None,
+    *,
+    feedback: bool = True,
+) -> AsyncIterator[Kiosk]:
+    kiosk = Kiosk(coder, frame)
     try:
         await kiosk.call(page, feedback=feedback)
         await until(page, "s.framesDecoded >= 10")
@@ -65,9 +82,17 @@ async def until(page: Page, condition: str) -> None:
         await page.evaluate(f"until(s => {condition})")
 
 
-async def test_the_size_follows_the_rate(page: Page) -> None:
+CODERS: dict[str, Callable[[], LegCoder]] = {
+    "video/VP8": LegCoder,
+    "video/H264": partial(LegCoder, software_h264=True),
+}
+
+
+@pytest.mark.parametrize("codec", CODERS)
+async def test_the_size_follows_the_rate(page: Page, codec: str) -> None:
     # With feedback the rate control has its own mind.
-    async with called(page, feedback=False) as kiosk:
+    async with called(page, CODERS[codec], feedback=False) as kiosk:
+        assert (await page.evaluate("seen()"))["codec"] == codec
         kiosk.picture.target_bps = 60_000
         await until(page, "s.frameWidth === 240 && s.frameHeight === 180")
         kiosk.picture.target_bps = 600_000
@@ -79,8 +104,9 @@ async def test_the_size_follows_the_rate(page: Page) -> None:
         assert after["keyFramesDecoded"] <= 3 + kiosk.requests
 
 
-async def test_a_picture_that_is_lost_for_good_is_asked_for_anew(page: Page) -> None:
-    async with called(page, feedback=False) as kiosk:
+@pytest.mark.parametrize("codec", CODERS)
+async def test_a_picture_that_is_lost_for_good_is_asked_for_anew(page: Page, codec: str) -> None:
+    async with called(page, CODERS[codec], feedback=False) as kiosk:
         # Chromium waits 3 s before it asks, and a new size would be a key frame too.
         kiosk.picture.target_bps = START_BPS
         before, keys = await page.evaluate("seen()"), kiosk.picture.key_frames
@@ -94,3 +120,50 @@ async def test_a_picture_that_is_lost_for_good_is_asked_for_anew(page: Page) -> 
         assert kiosk.picture.key_frames > keys
         after = await page.evaluate("seen()")
         await until(page, f"s.framesDecoded > {after['framesDecoded']} + 10")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["crashes", "hangs"])
+async def test_hardware_that_fails_in_a_call_leaves_the_picture_to_libvpx(
+    page: Page, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
+) -> None:
+    monkeypatch.setattr(h264, "is_built_in", lambda _: True)
+    encoders = Encoders(Encoding.AUTO, {Encoding.H264_VAAPI: lambda: [h264.SOFTWARE]})
+    await encoders.look()
+    try:
+        async with called(page, encoders.coder):
+            await until(page, "s.codec === 'video/H264' && s.framesDecoded > 20")
+            (aside,) = encoders._asides
+            assert aside.pid is not None
+            before = await page.evaluate("seen()")
+            os.kill(aside.pid, end)
+            await until(page, "s.codec === 'video/VP8'")
+            await until(page, f"s.framesDecoded > {before['framesDecoded']} + 20")
+            assert encoders.trouble
+    finally:
+        await encoders.close()
+
+
+async def test_what_the_camera_has_coded_is_sent_while_it_fits(page: Page) -> None:
+    coder = Encoders(Encoding.AUTO, {}, camera_codes=True).coder
+    video = VideoFormat(WIDTH, HEIGHT, FPS)
+    async with (
+        FakeCamera(video, 250_000) as camera,
+        called(page, coder, camera.frame, feedback=False) as kiosk,
+    ):
+        kiosk.picture.target_bps = 900_000
+        await until(page, "s.codec === 'video/H264' && s.frameWidth === 640")
+        assert kiosk.picture._passing.on
+        before = await page.evaluate("seen()")
+        await until(page, f"s.framesDecoded > {before['framesDecoded']} + 45")
+        # A key picture on demand is ours; the camera's next one takes over again.
+        keys = kiosk.picture.key_frames
+        kiosk.picture._keys.ask()
+        await until(page, "s.codec === 'video/VP8'")
+        assert kiosk.picture.key_frames > keys
+        await until(page, "s.codec === 'video/H264'")
+        # Too little for the camera's rate, and for its size.
+        kiosk.picture.target_bps = 150_000
+        await until(page, "s.codec === 'video/VP8' && s.frameWidth < 640")
+        after = await page.evaluate("seen()")
+        await until(page, f"s.framesDecoded > {after['framesDecoded']} + 20")
+        assert not kiosk.picture._passing.on

@@ -178,6 +178,13 @@ def test_nobody_verified_and_a_clock_that_agents_doubt_are_told() -> None:
     assert [one.id for one in daemon.running(bad)] == [Trouble.UNSIGNED, Trouble.CLOCK]
 
 
+def test_hardware_that_does_not_encode_is_told() -> None:
+    audit = AuditStatus(seq=3, head="0" * 64, failing=None, lost=0)
+    well: dict[str, Any] = {"screen_connected": True, "safe_mode": False, "devices": []}
+    said = Status.model_construct(**well, audit=audit, encoder_trouble="h264_vaapi: no device")
+    assert daemon.running(said) == [trouble(Trouble.ENCODER, "h264_vaapi: no device")]
+
+
 @pytest.mark.parametrize(
     ("failing", "lost", "ids"),
     [(None, 0, []), ("No space left on device", 0, ["KSK-040"]), (None, 7, ["KSK-040"])],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import aioice.ice
 import aioice.stun
@@ -21,7 +23,9 @@ from aiortc import (
     RTCSessionDescription,
     clock,
 )
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import VideoStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av import Packet
 from av.video.codeccontext import VideoCodecContext
 
@@ -30,7 +34,7 @@ from kioskd.call.description import check_answer, with_start_bitrate
 from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.errors import CallError, DeviceError, Reason
-from kioskd.hal.camera import Frame
+from kioskd.hal.camera import Coded, Frame
 from kioskd.hal.microphone import CHUNK_SAMPLES, AudioChunk
 from tests.e2e.stage import wait_for
 
@@ -158,6 +162,23 @@ async def test_received_frames_stay_encoded_and_key_frames_can_be_asked_for() ->
         await agent.close()
 
 
+def test_what_the_page_cannot_decode_does_not_get_there() -> None:
+    taken: list[object] = []
+
+    class Track:
+        class _queue:  # noqa: N801  # aiortc's name
+            put_nowait = taken.append
+
+    class Receiver:
+        _track = Track
+
+    way = seams._PassThrough(Receiver())  # type: ignore[arg-type]  # stands in
+    for name in ("VP8", "H264"):
+        codec = RTCRtpCodecParameters(mimeType=f"video/{name}", clockRate=90_000)
+        way.put((codec, JitterFrame(b"data", 0)))
+    assert len(taken) == 1
+
+
 async def test_key_frame_requests_are_merged() -> None:
     sent: list[float] = []
 
@@ -259,6 +280,26 @@ async def test_the_camera_fails_and_comes_back() -> None:
     assert stamps == sorted(set(stamps))
     assert stamps[2] - stamps[1] >= 0.45 * 90_000
     assert {(p.width, p.height) for p in (*grey, switched_off)} == {(64, 48)}
+
+
+async def test_what_the_camera_codes_while_it_is_switched_off_is_not_sent() -> None:
+    coded: list[Coded] = []
+
+    async def frame() -> Frame:
+        await asyncio.sleep(0.01)
+        coded.append(Coded(len(coded), b"\x00\x00\x01\x41", time.monotonic()))
+        return Frame(64, 48, bytes(64 * 48 * 3 // 2), 0, time.monotonic(), tuple(coded))
+
+    track = CameraTrack(frame)
+    first: Any = (await track.recv()).opaque
+    assert [one.number for one in first] == [0]
+    track.enabled = False
+    assert (await track.recv()).opaque is None
+    await frame()
+    track.enabled = True
+    again: Any = (await track.recv()).opaque
+    assert [one.number for one in again] == [2]
+    assert again[0].picture.pts > first[0].picture.pts
 
 
 async def test_the_microphone_is_muted_and_fails() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -17,7 +18,7 @@ from drivers.speaker.none import NoSpeakerConfig
 from kioskd.app.devices import Devices
 from kioskd.app.sensors import Sensors
 from kioskd.errors import Reason
-from kioskd.hal.camera import Frame, VideoFormat
+from kioskd.hal.camera import Coded, Frame, VideoFormat
 from kioskd.hal.device import DeviceState
 
 
@@ -47,14 +48,7 @@ class Broken(FakeCamera):
 @pytest.fixture
 async def stand() -> AsyncIterator[tuple[Broken, Devices, Sensors]]:
     camera = Broken()
-    devices = Devices(
-        camera=camera,
-        microphone=NoMicrophoneConfig().build(),
-        speaker=NoSpeakerConfig().build(),
-        scanner=NoScannerConfig().build(),
-        printer=NoPrinterConfig().build(),
-        panel=NoPanelConfig().build(),
-    )
+    devices = devices_with(camera)
     sensors = Sensors(devices, lambda _: None, lambda _: None)
     running = asyncio.create_task(sensors.run())
     yield camera, devices, sensors
@@ -114,3 +108,51 @@ async def test_nothing_is_judged_while_the_picture_is_switched_off(
             await sensors.frame()
     assert devices.camera.health.reason is None
     assert camera.openings == 1
+
+
+class Coding(FakeCamera):
+    """Codes its pictures itself."""
+
+    def __init__(self) -> None:
+        super().__init__(VideoFormat(320, 240, 30), 200_000)
+
+
+def devices_with(camera: FakeCamera) -> Devices:
+    return Devices(
+        camera=camera,
+        microphone=NoMicrophoneConfig().build(),
+        speaker=NoSpeakerConfig().build(),
+        scanner=NoScannerConfig().build(),
+        printer=NoPrinterConfig().build(),
+        panel=NoPanelConfig().build(),
+    )
+
+
+async def test_what_the_camera_has_coded_comes_whole_however_late() -> None:
+    sensors = Sensors(devices_with(Coding()), lambda _: None, lambda _: None)
+    running = asyncio.create_task(sensors.run())
+    coded: list[Coded] = []
+    async with asyncio.timeout(20):
+        for _ in range(4):
+            coded += (await sensors.frame()).coded
+            await asyncio.sleep(0.15)  # the track, while a large picture leaves
+    numbers = [one.number for one in coded]
+    assert len(numbers) > 4
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_the_next_visit_gets_no_picture_of_the_one_before() -> None:
+    sensors = Sensors(devices_with(Coding()), lambda _: None, lambda _: None)
+    ended_at = 0.0
+    for _ in range(2):
+        running = asyncio.create_task(sensors.run())
+        async with asyncio.timeout(20):
+            frame = await sensors.frame()
+            assert frame.captured_at > ended_at
+            assert all(one.captured_at > ended_at for one in frame.coded)
+            await asyncio.sleep(0.1)  # some that nobody takes
+        running.cancel()
+        await asyncio.wait([running])
+        ended_at = time.monotonic()

@@ -18,6 +18,7 @@ from kioskd.app.run import build_devices
 from kioskd.app.sensors import Sensors
 from kioskd.app.talk import Talk
 from kioskd.call import control
+from kioskd.call.coding import LegCoder
 from kioskd.call.ice import IceServer
 from kioskd.call.leg import TO_AGENT, LegState
 from kioskd.errors import CallError
@@ -115,6 +116,7 @@ class Case:
             on_leg=self.attached.append,
             on_dead=self._doubt,
             profile=Profile.ORDINARY,
+            coder=LegCoder,
         )
 
     async def _doubt(self) -> list[IceServer]:

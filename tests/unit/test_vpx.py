@@ -11,24 +11,25 @@ from av.video.codeccontext import VideoCodecContext
 
 from kioskd.picture import vpx
 from kioskd.picture.coder import Coder
+from kioskd.picture.encoded import CLOCK, Encoded
 from kioskd.picture.ladder import Rung
 from tests.pictures import frame, psnr
 
 FPS = 25
-STEP = vpx.CLOCK // FPS
+STEP = CLOCK // FPS
 
 
-def encode(encoder: vpx.Encoder, numbers: Iterable[int]) -> list[vpx.Encoded]:
+def encode(encoder: vpx.Encoder, numbers: Iterable[int]) -> list[Encoded]:
     made = [encoder.encode(frame(n, encoder.width, encoder.height), n * STEP) for n in numbers]
     return [one for one in made if one is not None]
 
 
-def decode(made: Iterable[vpx.Encoded]) -> list[VideoFrame]:
+def decode(made: Iterable[Encoded]) -> list[VideoFrame]:
     decoder = VideoCodecContext.create("vp8", "r")
     return [picture for one in made for picture in decoder.decode(Packet(one.data))]
 
 
-def bits(made: Iterable[vpx.Encoded]) -> int:
+def bits(made: Iterable[Encoded]) -> int:
     return 8 * sum(len(one.data) for one in made)
 
 

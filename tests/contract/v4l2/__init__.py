@@ -16,7 +16,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from drivers.camera.fake import Chip
 from drivers.camera.picture import Painter
+from kioskd.hal.camera import Frame, VideoFormat
 
 SOURCE = Path(__file__).parent / "shim.c"
 WIDTH, HEIGHT, FPS = 640, 480, 30
@@ -29,6 +31,7 @@ class ShimCamera:
 
     library: Path
     folder: Path
+    h264: bool = False
 
     @property
     def node(self) -> Path:
@@ -41,6 +44,7 @@ class ShimCamera:
             "LD_PRELOAD": str(self.library),
             "SHIM_DEVICE": str(self.node),
             "SHIM_FOLDER": str(self.folder),
+            "SHIM_FORMAT": "h264" if self.h264 else "mjpeg",
         }
 
     def fault(self, name: str) -> None:
@@ -83,6 +87,14 @@ def painted(width: int = WIDTH, height: int = HEIGHT) -> bytes:
     """Return pictures of the test pattern, as `mjpeg` does."""
     painter = Painter(width, height)
     return mjpeg((painter.paint(n, 1000 + n) for n in range(FRAMES)), width, height)
+
+
+def h264() -> bytes:
+    """Return pictures of the test pattern as constrained baseline, as `mjpeg` does."""
+    chip, painter = Chip(VideoFormat(WIDTH, HEIGHT, FPS), 400_000), Painter(WIDTH, HEIGHT)
+    pictures = (Frame(WIDTH, HEIGHT, painter.paint(n, 1000 + n), n, 0.0) for n in range(FRAMES))
+    coded = [chip.code(one).data for one in pictures]
+    return b"".join(struct.pack("<I", len(one)) + one for one in coded)
 
 
 def mjpeg(pictures: Iterable[bytes], width: int = WIDTH, height: int = HEIGHT) -> bytes:

@@ -19,7 +19,9 @@
  *
  * The files `black`, `covered` and `other` are like `frames`.
  *
- * The device has MJPEG only, and one stream at a time. Only what FFmpeg uses is here.
+ *   SHIM_FORMAT   "h264": the pictures are H.264; else MJPEG
+ *
+ * The device has one format only, and one stream at a time. Only what FFmpeg uses is here.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -62,6 +64,9 @@ __attribute__((constructor)) static void resolve(void)
     libc_open = dlsym(RTLD_NEXT, "open");
     libc_close = dlsym(RTLD_NEXT, "close");
     libc_ioctl = dlsym(RTLD_NEXT, "ioctl");
+    const char *format = getenv("SHIM_FORMAT");
+    if (format && strcmp(format, "h264") == 0)
+        layout = V4L2_PIX_FMT_H264;
 }
 
 static int fail(int number)
