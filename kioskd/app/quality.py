@@ -91,7 +91,8 @@ class CallQuality:
         wanted = ev.LineChanged(LineQuality.LOST if lost else line, shown.bars)
         if (visit.line, visit.bars) != (wanted.quality, wanted.bars):
             self._post(wanted)
-        self._tell_agent(shown)
+        if not lost:  # else nobody hears it, and the page sees for itself
+            self._tell_agent(shown)
 
     def said(self) -> list[control.ToAgent]:
         """Return what was said last: on a new leg it is said again."""

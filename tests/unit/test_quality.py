@@ -304,6 +304,7 @@ def test_an_interruption_stays_told_until_the_path_is_back(call: Call) -> None:
     call.visit = replace(call.visit, line=LineQuality.LOST, bars=None)
     call.second()
     assert (call.visit.line, call.visit.bars) == (LineQuality.LOST, 0)
+    assert call.said[-1]["bars"] == 4
     call.visit = replace(call.visit, line=LineQuality.GOOD, bars=None)
     for _ in range(3):
         call.second()
