@@ -26,10 +26,12 @@ SECONDS ?= 60
 SEED ?=
 LINE ?=
 SIZE ?=
+RTT ?=
+CALLS ?=
 # Where the extra `bench` is installed: without it there is no score of speech and no plot.
 BENCH_PYTHON ?= $(BIN)/python
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-lines bench-cpu man lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-setup bench-lines bench-cpu man lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -90,8 +92,9 @@ canary: ## Marked visits in every state, and what is left of them in files, logs
 fuzz: ## Mutated documents and messages against what reads them (SECONDS= SEED=)
 	@SECONDS='$(SECONDS)' SEED='$(SEED)' $(BIN)/python -m tests.fuzz
 
-bench: ## Measure a visit, what a worker process and proofs cost, the loop's lag while devices are frozen, the voice on bad lines
+bench: ## Measure a visit, a call's set-up, what a worker process and proofs cost, the loop's lag while devices are frozen, the voice on bad lines
 	$(BIN)/python -m bench.visit
+	$(BIN)/python -m bench.setup
 	$(BIN)/python -m bench.worker
 	$(BIN)/python -m bench.proofs
 	$(BIN)/python -m bench.lag
@@ -102,6 +105,9 @@ man: ## Man pages and shell completion from the commands' help: build/man, build
 
 bench-lines: ## The same call over bad lines: stock aiortc, kioskd, Chromium (LINE=adsl512 for one; SEED=)
 	@$(BENCH_PYTHON) -m bench.lines $(if $(LINE),--line '$(LINE)') $(if $(SEED),--seed '$(SEED)')
+
+bench-setup: ## From an agent's claim to sound and picture at both ends, beside two pages in Chromium (RTT=60 in ms, CALLS=10)
+	@$(BIN)/python -m bench.setup --rtt '$(or $(RTT),60)' --calls '$(or $(CALLS),10)'
 
 bench-cpu: ## CPU of the kiosk's end of a call: kioskd, stock aiortc, GStreamer, libwebrtc (SIZE=1280x720)
 	@$(BIN)/python -m bench.cpu --size '$(or $(SIZE),640x480)'

@@ -172,7 +172,7 @@ class KioskdCall(TimedCall):
 
         async def tell(address: tuple[str, int]) -> None:
             if self._way is not None:
-                await self._way.connect(tuple(address), ("127.0.0.1", 9))
+                await self._way.connect(tuple(address), None)
 
         await self.agent.expose_function("tellAddress", tell)
         await self.agent.add_init_script("setup.tell = (address) => tellAddress(address);")
@@ -237,7 +237,7 @@ class PageCall(TimedCall):
         await agent.evaluate("peer.ready(false)")
         await kiosk.evaluate("peer.ready(true)")
         address = await kiosk.evaluate("setup.address()")
-        await way.connect(tuple(address), ("127.0.0.1", 9))
+        await way.connect(tuple(address), None)
         claim = await agent.evaluate(
             "() => { const at = setup.wall() / 1000; peer.claim(); return at; }"
         )

@@ -9,7 +9,7 @@
   const note = (stage) => setup.stages.push({ stage, at: wall() / 1000 });
 
   function led(sdp, port) {
-    if (!port) return sdp;
+    if (!port || !sdp.includes("a=candidate:")) return sdp; // nothing is gathered yet
     const lines = [];
     for (const line of sdp.split("\r\n")) {
       if (line.startsWith("a=candidate:") || line.startsWith("a=end-of-candidates")) continue;
@@ -35,6 +35,9 @@
         note(`ice ${this.iceConnectionState}`),
       );
       this.addEventListener("connectionstatechange", () => note(`dtls ${this.connectionState}`));
+      this.addEventListener("icegatheringstatechange", () =>
+        note(`gathering ${this.iceGatheringState}`),
+      );
       this.addEventListener("datachannel", () => note("channel"));
     }
 
@@ -54,6 +57,14 @@
       const made = super.localDescription;
       return made && { type: made.type, sdp: led(made.sdp, setup.near) };
     }
+  };
+
+  const media = navigator.mediaDevices;
+  const open = media.getUserMedia.bind(media);
+  media.getUserMedia = async (wanted) => {
+    const stream = await open(wanted);
+    note("devices open");
+    return stream;
   };
 
   const next = () => new Promise((go) => setTimeout(go, 3));

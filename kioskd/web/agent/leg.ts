@@ -2,6 +2,7 @@
 
 const GATHER_MS = 2000; // from the beginning: by then a server that answers has done so
 const LEAST_MS = 200;
+const SIBLINGS_MS = 20; // of a candidate: the machine's other addresses come with its first
 const FAREWELL_MS = 300; // the control channel's last message leaves before the connection closes
 
 export interface Channels {
@@ -21,9 +22,13 @@ export class Leg {
   readonly peer: RTCPeerConnection;
   private readonly channels = new Map<string, RTCDataChannel>();
   private readonly begun = performance.now();
+  private readonly wanted: string[];
 
   /** Begins to gather candidates at once, so that they are there when the offer is. */
   constructor(iceServers: RTCIceServer[]) {
+    const urls = iceServers.flatMap((one) => one.urls);
+    const has = (scheme: string): boolean => urls.some((url) => url.startsWith(scheme));
+    this.wanted = ["host", ...(has("stun") ? ["srflx"] : []), ...(has("turn") ? ["relay"] : [])];
     this.peer = new RTCPeerConnection({
       iceServers,
       iceCandidatePoolSize: 1,
@@ -64,19 +69,27 @@ export class Leg {
     setTimeout(() => this.peer.close(), FAREWELL_MS);
   }
 
+  /** Resolves when there is a candidate of each kind to be had: not all that may still come. */
   private gathered(): Promise<void> {
     return new Promise((resolve) => {
       // A STUN or TURN server that does not answer delays nobody for long.
       const spent = performance.now() - this.begun;
       const limit = setTimeout(resolve, Math.max(LEAST_MS, GATHER_MS - spent));
       const look = (): void => {
-        if (this.peer.iceGatheringState !== "complete") return;
+        const complete = this.peer.iceGatheringState === "complete";
+        if (!complete && !this.enough()) return;
         clearTimeout(limit);
-        resolve();
+        setTimeout(resolve, complete ? 0 : SIBLINGS_MS);
       };
-      this.peer.onicegatheringstatechange = look;
+      this.peer.onicegatheringstatechange = this.peer.onicecandidate = look;
       look();
     });
+  }
+
+  private enough(): boolean {
+    const found = (this.peer.localDescription?.sdp ?? "").matchAll(/ udp .* typ (\w+)/g);
+    const kinds = new Set(Array.from(found, ([, kind]) => kind));
+    return this.wanted.every((kind) => kinds.has(kind));
   }
 
   private channel(channel: RTCDataChannel): void {
