@@ -2,13 +2,15 @@
 
 Each device, and each service that one goes through, is stopped (SIGSTOP, or made silent) for
 longer than the window that the daemon measures over; beside them the same call with nothing
-frozen. The goal is a 99th percentile of at most 50 ms. `build/bench/lag.json` has the figures.
+frozen. The goal is a 99th percentile of at most 50 ms, and of 10 ms with nothing frozen.
+`build/bench/lag.json` has the figures. Words given name the rows to measure.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -17,14 +19,16 @@ from rich.table import Table
 
 from kioskd.runtime.vitals import WINDOW_S
 from tests.faults import hands as h
+from tests.faults import sights
 from tests.faults.hands import Hand, nothing
 from tests.faults.rig import Rig, rig
-from tests.faults.sights import HEALTHY, until_seen
 
 GOAL_MS: Final = 50.0
+HEALTHY: Final = "nothing"
+HEALTHY_GOAL_MS: Final = 10.0
 OUT: Final = Path(__file__).parents[1] / "build" / "bench" / "lag.json"
 FROZEN: Final[dict[str, tuple[Hand, Hand]]] = {
-    "nothing": (nothing, nothing),
+    HEALTHY: (nothing, nothing),
     "camera": (h.camera("hang"), h.camera("")),
     "camera's worker": (h.freeze_worker("camera"), nothing),
     "microphone and speaker (pipewire)": (h.freeze(h.PIPEWIRE), h.go_on(h.PIPEWIRE)),
@@ -41,7 +45,7 @@ FROZEN: Final[dict[str, tuple[Hand, Hand]]] = {
 
 async def _measure(kiosk: Rig, freeze: Hand, thaw: Hand) -> tuple[float, float]:
     """Return the lag's 99th percentile and maximum in ms while it is frozen."""
-    await until_seen(kiosk, HEALTHY, 60)
+    await sights.until_seen(kiosk, sights.HEALTHY, 60)
     await kiosk.call()
     await asyncio.sleep(WINDOW_S)  # the set-up of the call leaves the window
     await freeze(kiosk)
@@ -52,19 +56,20 @@ async def _measure(kiosk: Rig, freeze: Hand, thaw: Hand) -> tuple[float, float]:
     return status.loop_lag_p99_ms, status.loop_lag_max_ms
 
 
-async def _run() -> dict[str, tuple[float, float]]:
+async def _run(names: list[str]) -> dict[str, tuple[float, float]]:
     async with rig() as kiosk:
-        return {name: await _measure(kiosk, *hands) for name, hands in FROZEN.items()}
+        return {name: await _measure(kiosk, *FROZEN[name]) for name in names or FROZEN}
 
 
 def main() -> None:
     """Measure and print the table."""
-    figures = asyncio.run(_run())
+    figures = asyncio.run(_run(sys.argv[1:]))
     table = Table(title="Loop lag while a device is frozen, in a call; ms")
     for name in ("frozen", "p99", "max", ""):
         table.add_column(name, justify="left" if name == "frozen" else "right")
     for name, (p99, most) in figures.items():
-        table.add_row(name, f"{p99:.1f}", f"{most:.1f}", "" if p99 <= GOAL_MS else "TOO LATE")
+        goal = HEALTHY_GOAL_MS if name == HEALTHY else GOAL_MS
+        table.add_row(name, f"{p99:.1f}", f"{most:.1f}", "" if p99 <= goal else "TOO LATE")
     Console(width=100).print(table)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(figures, indent=1))

@@ -39,7 +39,7 @@ appsrc name=microphone is-live=true format=time do-timestamp=true
 ! queue ! opusenc bitrate=32000 audio-type=voice inband-fec=true frame-size=20
 ! rtpopuspay pt=97 ! application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! peer.
 """
-"""The encoder is set as libwebrtc and kioskd set theirs."""
+"""The encoder is set as libwebrtc and kioskd set theirs, but that kioskd's speed is -8."""
 SHOW = {
     "OPUS": "queue ! rtpopusdepay ! opusdec use-inband-fec=true plc=true ! fakesink sync=false",
     "VP8": "queue ! rtpvp8depay ! vp8dec threads=1 ! fakesink sync=false",
