@@ -31,7 +31,7 @@ CALLS ?=
 # Where the extra `bench` is installed: without it there is no score of speech and no plot.
 BENCH_PYTHON ?= $(BIN)/python
 
-.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-setup bench-lines bench-cpu man lock clean
+.PHONY: help setup demo run web test lint web-check pytest faults doctor-score attacks exposure canary soak fuzz bench bench-setup bench-lines bench-cpu bench-loss man lock clean
 
 help: ## List what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -111,6 +111,9 @@ bench-setup: ## From an agent's claim to sound and picture at both ends, beside 
 
 bench-cpu: ## CPU of the kiosk's end of a call: kioskd, stock aiortc, GStreamer, libwebrtc (SIZE=1280x720)
 	@$(BIN)/python -m bench.cpu --size '$(or $(SIZE),640x480)'
+
+bench-loss: ## Slices, intra refresh and VP8's resilience on a line that loses packets (SEEDS=4)
+	@$(BIN)/python -m bench.loss '$(or $(SEEDS),4)'
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

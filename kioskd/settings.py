@@ -238,7 +238,7 @@ def _fault(raw: Raw, error: Any) -> str:
 
 def _is_tag(part: object, location: tuple[object, ...]) -> bool:
     """Tell whether `part` is the driver's name that pydantic puts into a union's path."""
-    return len(location) > 2 and part == location[1] and location[0] in _DEVICES
+    return len(location) > 1 and part == location[1] and location[0] in _DEVICES
 
 
 _DEVICES = ("camera", "microphone", "speaker", "scanner", "printer", "panel")

@@ -51,6 +51,11 @@ def test_the_configuration_that_ships_is_good() -> None:
         (demo(kiosk__tonw="x"), "kiosk.tonw: unknown key; did you mean 'town'?"),
         (demo(brokr={}), "brokr: unknown key; did you mean 'broker'?"),
         (demo(camera={"driver": "fake", "widht": 1}), "camera.widht: unknown key"),
+        (demo(call={"encoder": "av1"}), "call.encoder: Input should be 'auto', 'vp8', 'h264'"),
+        (
+            demo(camera={"driver": "v4l2", "pass_through": True}),
+            'camera: pass_through needs input_format = "h264"',
+        ),
         (demo(scanner={"driver": "twain"}), "scanner: "),
         (demo(broker={}), "broker.host: is missing"),
         (demo(broker__certificate="c.pem"), "broker: certificate and key go together"),
