@@ -30,7 +30,8 @@ from bench.lines.recording import Concealment
 from bench.lines.senses import Senses
 from kioskd.app.transfers import LOOK_S
 from kioskd.call import seams
-from kioskd.call.leg import TO_AGENT, Leg, LegState
+from kioskd.call.channels import TO_AGENT
+from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.statistics import SoundStats
 from kioskd.documents.frames import OFFSET_BYTES

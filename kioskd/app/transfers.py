@@ -12,7 +12,8 @@ from typing import Final
 
 import structlog
 
-from kioskd.call.leg import TO_AGENT, TO_KIOSK, Leg
+from kioskd.call.channels import TO_AGENT, TO_KIOSK
+from kioskd.call.leg import Leg
 from kioskd.documents.frames import (
     Delivered,
     Document,

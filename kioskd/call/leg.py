@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import StrEnum
-from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
-    RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
@@ -24,6 +22,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import cost_seams, seams
+from kioskd.call.channels import CONTROL, LOW_WATER, Channels
 from kioskd.call.coding import LegCoder
 from kioskd.call.description import (
     FEEDBACK_EXTENSION,
@@ -49,11 +48,6 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CONTROL: Final = "control"
-TO_AGENT: Final = "documents-to-agent"
-TO_KIOSK: Final = "documents-to-kiosk"
-LOW_WATER: Final = 64 * 1024
-"""Bytes queued in a document channel below which `wait_drained` returns: one chunk."""
 MOST_BUFFERED: Final = 1024 * 1024
 ACCEPT_S: Final = 5.0
 """Applying an answer may resolve `.local` names (RFC 8828), on the local network."""
@@ -120,8 +114,7 @@ class Leg:
         self._state = LegState.CONNECTING
         self._pc: RTCPeerConnection | None = None
         self._keyframes: seams.KeyframeRequester | None = None
-        self._channels: dict[str, RTCDataChannel] = {}
-        self._low: dict[str, asyncio.Event] = {}
+        self._channels = Channels(self._connection_changed, self._channel_closed, self._message)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing: asyncio.Task[None] | None = None
         self._meter = Meter()
@@ -163,17 +156,14 @@ class Leg:
 
         Raises CallError when the channel is not open.
         """
-        channel = self._open_channel(CONTROL)
-        channel.send(text)
-        assert self._pc is not None
-        seams.hasten(self._pc, channel)
+        self._channels.send(CONTROL, text)
 
     def send_document(self, label: str, data: str | bytes) -> None:
         """Queue a frame, at most 64 KiB, in a documents channel.
 
         `label` is TO_AGENT or TO_KIOSK. Raises CallError when it is not open.
         """
-        self._open_channel(label).send(data)
+        self._channels.send(label, data)
         if self._rate is not None:
             self._rate.took(len(data))
 
@@ -191,19 +181,11 @@ class Leg:
 
     def buffered(self, label: str) -> int:
         """Return the bytes queued in a channel that SCTP has not taken yet; 0 without one."""
-        channel = self._channels.get(label)
-        return 0 if channel is None else channel.bufferedAmount
+        return self._channels.buffered(label)
 
     async def wait_drained(self, label: str) -> None:
-        """Wait until at most LOW_WATER bytes (0 for control) are queued in a channel.
-
-        Raises CallError when the channel is not open or closes meanwhile.
-        """
-        channel, low = self._open_channel(label), self._low[label]
-        while channel.bufferedAmount > channel.bufferedAmountLowThreshold:
-            low.clear()
-            await low.wait()
-            self._open_channel(label)
+        """Wait until little is queued in a channel (kioskd.call.channels). Raises CallError."""
+        await self._channels.wait_drained(label)
 
     async def request_keyframe(self) -> None:
         """Ask the agent's encoder for a key frame, within a second; requests are merged."""
@@ -266,23 +248,12 @@ class Leg:
         seams.end_consent_checks(gatherer)
         seams.check_consent_patiently(gatherer)
         self._keyframes = seams.KeyframeRequester(video.receiver)
-        for label in (CONTROL, TO_AGENT, TO_KIOSK):
-            self._add_channel(pc, label)
+        self._channels.offer(pc)
         return pc
 
     def _estimated(self, bps: float) -> None:
         assert self._sound is not None
         self._sound.available_bps = share(bps)
-
-    def _add_channel(self, pc: RTCPeerConnection, label: str) -> None:
-        channel = pc.createDataChannel(label)
-        low = asyncio.Event()
-        self._channels[label], self._low[label] = channel, low
-        channel.bufferedAmountLowThreshold = 0 if label == CONTROL else LOW_WATER
-        channel.on("bufferedamountlow", low.set)
-        channel.on("open", self._connection_changed)
-        channel.on("close", partial(self._channel_closed, low))
-        channel.on("message", partial(self._message, label))
 
     async def _apply_answer(self, sdp: str) -> None:
         if self._pc is None or self._sound is None:
@@ -331,13 +302,10 @@ class Leg:
         state = self._pc.connectionState
         if state in ("failed", "closed"):
             self._advance(LegState.LOST)
-        elif state == "connected" and all(
-            channel.readyState == "open" for channel in self._channels.values()
-        ):
+        elif state == "connected" and self._channels.all_open:
             self._advance(LegState.CONNECTED)
 
-    def _channel_closed(self, low: asyncio.Event) -> None:
-        low.set()
+    def _channel_closed(self) -> None:
         if self._closing is None:
             self._advance(LegState.LOST)
 
@@ -373,12 +341,6 @@ class Leg:
             micros = frame.timestamp * 100 // 9
             _tell(self._on_remote_video, frame.data, micros, frame.key)
 
-    def _open_channel(self, label: str) -> RTCDataChannel:
-        channel = self._channels.get(label)
-        if channel is None or channel.readyState != "open":
-            raise CallError(f"channel {label} is not open")
-        return channel
-
     async def _close(self) -> None:
         try:
             async with asyncio.timeout(DRAIN_S):
@@ -396,8 +358,7 @@ class Leg:
             self._picture.close()
         self._audio.stop()
         self._video.stop()
-        for low in self._low.values():
-            low.set()
+        self._channels.release()
         self._advance(LegState.CLOSED)
 
     @staticmethod

@@ -14,7 +14,7 @@ from aiortc import (
 )
 
 from kioskd.call import seams
-from kioskd.call.leg import CONTROL, TO_AGENT, TO_KIOSK
+from kioskd.call.channels import CONTROL, TO_AGENT, TO_KIOSK
 
 APPLICATION_DATA = 23
 """DTLS content type of what a data channel carries (RFC 9147, 4.1): documents, control."""

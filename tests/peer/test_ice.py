@@ -16,8 +16,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from kioskd.call import ice, seams
+from kioskd.call.channels import CONTROL
 from kioskd.call.ice import IceServer, IceServers, choose
-from kioskd.call.leg import CONTROL
 from kioskd.simulation.broker import free_port
 from tests.peer.firewalled_kiosk import both_ways
 from tests.peer.turn_server import TurnServer

@@ -22,8 +22,9 @@ from av import Packet
 from av.video.codeccontext import VideoCodecContext
 from playwright.async_api import Browser, Page, async_playwright
 
+from kioskd.call.channels import TO_AGENT, TO_KIOSK
 from kioskd.call.coding import LegCoder
-from kioskd.call.leg import TO_AGENT, TO_KIOSK, Leg, LegState
+from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.errors import CallError
 from kioskd.hal.camera import Frame

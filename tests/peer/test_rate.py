@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from playwright.async_api import Page
 
-from kioskd.call.leg import TO_AGENT, LegState
+from kioskd.call.channels import TO_AGENT
+from kioskd.call.leg import LegState
 from kioskd.rate.control import START_BPS
 from tests.peer.picture_kiosk import Kiosk, serving
 

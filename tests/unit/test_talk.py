@@ -18,9 +18,10 @@ from kioskd.app.run import build_devices
 from kioskd.app.sensors import Sensors
 from kioskd.app.talk import Talk
 from kioskd.call import control
+from kioskd.call.channels import TO_AGENT
 from kioskd.call.coding import LegCoder
 from kioskd.call.ice import IceServer
-from kioskd.call.leg import TO_AGENT, LegState
+from kioskd.call.leg import LegState
 from kioskd.errors import CallError
 from kioskd.picture.ladder import Profile
 from kioskd.settings import read_toml, validate

@@ -10,7 +10,8 @@ import pytest
 
 from kioskd.app import transfers as module
 from kioskd.app.transfers import Transfers
-from kioskd.call.leg import TO_AGENT, Leg
+from kioskd.call.channels import TO_AGENT
+from kioskd.call.leg import Leg
 from kioskd.documents.frames import Accept, Document, parse_from_sender
 from kioskd.documents.spool import Spool
 from kioskd.errors import DocumentError, DocumentFault
