@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import signal
 import stat
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from kioskd.control.api import MaintenanceStage
 from kioskd.diagnostics.bundle_file import LIMIT, LOG, MANIFEST, TITLES
 from kioskd.simulation.sane import write_sane_config
-from tests.peer.service_manager import ServiceManager
+from tests.peer.conftest import write_config
+from tests.peer.service_manager import Life, ServiceManager
 from tests.peer.terminal import COLOUR, COLUMNS, terminal
 from tests.peer.test_daemon_life import configure, daemon, kioskctl, status
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(180)]
+at_the_same_daemon = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """The configuration of a daemon that runs, in service, for all who leave it so."""
+    config = write_config(tmp_path_factory.mktemp("kiosk"))
+    async with daemon(config) as service:
+        await service.until_ready(0)
+        yield config
+        assert await service.stop() == 0
+        assert len(service.lives) == 1
 
 
 def at(config: Path) -> tuple[str, str]:
@@ -130,25 +144,33 @@ async def test_a_bundle_of_wrong_settings_names_the_fault(config: Path) -> None:
     assert json.loads(inside["doctor.json"])["findings"][0]["id"] == "KSK-001"
 
 
+async def told_in_lines(config: Path, *command: str, term: str, life: Life | None = None) -> None:
+    """Maintenance begins and ends, and the daemon's `life` too; what a live command says of it."""
+    async with terminal(*command, *at(config), term=term) as one:
+        await one.until(b"camera: ready")
+        await kioskctl("maintenance", "on", *at(config))
+        await one.until(b"maintenance: off -> on")
+        await kioskctl("maintenance", "off", *at(config))
+        await one.until(b"maintenance: on -> off")
+        if life is not None:
+            os.kill(life.pid, signal.SIGKILL)
+            await one.until(b"kioskd was started again")
+        one.process.send_signal(signal.SIGINT)
+        assert await one.ended() == 0
+    assert b"\x1b" not in one.seen
+    assert one.seen.isascii()
+    assert max(len(line) for line in one.seen.splitlines()) <= COLUMNS
+
+
+@at_the_same_daemon
 @pytest.mark.parametrize("term", ["vt100", "dumb"])
-async def test_on_a_serial_line_there_is_a_line_for_each_change(config: Path, term: str) -> None:
+async def test_on_a_serial_line_there_is_a_line_for_each_change(running: Path, term: str) -> None:
+    await told_in_lines(running, "status", "--watch", term=term)
+
+
+async def test_top_on_a_serial_line_tells_of_a_new_start_too(config: Path) -> None:
     async with daemon(config) as service:
-        first = await service.until_ready(0)
-        for command in (("status", "--watch"), ("top",))[: 1 if term == "dumb" else 2]:
-            async with terminal(*command, *at(config), term=term) as one:
-                await one.until(b"camera: ready")
-                await kioskctl("maintenance", "on", *at(config))
-                await one.until(b"maintenance: off -> on")
-                await kioskctl("maintenance", "off", *at(config))
-                await one.until(b"maintenance: on -> off")
-                if command == ("top",):
-                    os.kill(first.pid, signal.SIGKILL)
-                    await one.until(b"kioskd was started again")
-                one.process.send_signal(signal.SIGINT)
-                assert await one.ended() == 0
-            assert b"\x1b" not in one.seen
-            assert one.seen.isascii()
-            assert max(len(line) for line in one.seen.splitlines()) <= COLUMNS
+        await told_in_lines(config, "top", term="vt100", life=await service.until_ready(0))
         await service.stop()
 
 
@@ -169,35 +191,31 @@ async def test_a_status_on_a_serial_line_is_letters(config: Path) -> None:
     assert b"A faire" in one.seen
 
 
-async def test_on_a_terminal_it_is_drawn_anew_in_colour_unless_asked_not_to(config: Path) -> None:
-    async with daemon(config) as service:
-        await service.until_ready(0)
-        for more in ({}, {"NO_COLOR": "1"}):
-            xterm = terminal("status", "--watch", *at(config), term="xterm-256color", more=more)
-            async with xterm as one:
-                await one.until(b"microphone")
-                seen = len(one.seen)
-                await kioskctl("maintenance", "on", *at(config))
-                await one.until(b"MAINTENANCE", after=seen)
-                await kioskctl("maintenance", "off", *at(config))
-                one.process.send_signal(signal.SIGINT)
-                assert await one.ended() == 0
-            assert b"\x1b[1A" in one.seen  # up: the picture before is drawn over
-            assert bool(COLOUR.search(one.seen)) is not bool(more)
-        await service.stop()
-
-
-async def test_top_is_left_by_a_key_and_leaves_the_screen_as_it_was(config: Path) -> None:
-    async with daemon(config) as service:
-        await service.until_ready(0)
-        async with terminal("top", *at(config), term="xterm-256color") as one:
-            await one.until(b"loop lag")
-            await one.until(b"q quits")
-            one.press(b"q")
+@at_the_same_daemon
+async def test_on_a_terminal_it_is_drawn_anew_in_colour_unless_asked_not_to(running: Path) -> None:
+    for more in ({}, {"NO_COLOR": "1"}):
+        xterm = terminal("status", "--watch", *at(running), term="xterm-256color", more=more)
+        async with xterm as one:
+            await one.until(b"microphone")
+            seen = len(one.seen)
+            await kioskctl("maintenance", "on", *at(running))
+            await one.until(b"MAINTENANCE", after=seen)
+            await kioskctl("maintenance", "off", *at(running))
+            one.process.send_signal(signal.SIGINT)
             assert await one.ended() == 0
-        assert b"\x1b[?1049h" in one.seen
-        assert one.seen.rindex(b"\x1b[?1049l") > one.seen.rindex(b"\x1b[?1049h")
-        await service.stop()
+        assert b"\x1b[1A" in one.seen  # up: the picture before is drawn over
+        assert bool(COLOUR.search(one.seen)) is not bool(more)
+
+
+@at_the_same_daemon
+async def test_top_is_left_by_a_key_and_leaves_the_screen_as_it_was(running: Path) -> None:
+    async with terminal("top", *at(running), term="xterm-256color") as one:
+        await one.until(b"loop lag")
+        await one.until(b"q quits")
+        one.press(b"q")
+        assert await one.ended() == 0
+    assert b"\x1b[?1049h" in one.seen
+    assert one.seen.rindex(b"\x1b[?1049l") > one.seen.rindex(b"\x1b[?1049h")
 
 
 async def test_the_log_of_a_living_daemon_is_found_and_followed(config: Path) -> None:
@@ -221,15 +239,14 @@ async def test_the_log_of_a_living_daemon_is_found_and_followed(config: Path) ->
     assert "kioskd.stopping" in dead or "broker" in dead
 
 
-async def test_status_as_json_is_a_line_for_each_change(config: Path) -> None:
-    async with daemon(config) as service:
-        await service.until_ready(0)
-        async with terminal("status", "--watch", "--json", *at(config), term="dumb") as one:
-            await one.until(b"\n")
-            await kioskctl("maintenance", "on", *at(config))
-            await one.until(b'"stage":"on"')
-            one.process.send_signal(signal.SIGINT)
-            assert await one.ended() == 0
-        lines = [json.loads(line) for line in one.seen.splitlines() if line]
-        assert [line["maintenance"]["stage"] for line in lines][-2:] == ["off", "on"]
-        await asyncio.wait_for(service.stop(), 30)
+@at_the_same_daemon
+async def test_status_as_json_is_a_line_for_each_change(running: Path) -> None:
+    async with terminal("status", "--watch", "--json", *at(running), term="dumb") as one:
+        await one.until(b"\n")
+        await kioskctl("maintenance", "on", *at(running))
+        await one.until(b'"stage":"on"')
+        one.process.send_signal(signal.SIGINT)
+        assert await one.ended() == 0
+    lines = [json.loads(line) for line in one.seen.splitlines() if line]
+    assert [line["maintenance"]["stage"] for line in lines][-2:] == ["off", "on"]
+    await kioskctl("maintenance", "off", *at(running))
