@@ -172,7 +172,8 @@ class KioskdCall(TimedCall):
 
         async def tell(address: tuple[str, int]) -> None:
             if self._way is not None:
-                await self._way.connect(tuple(address), None)
+                host, port = address  # a list, by now
+                await self._way.connect((host, port), None)
 
         await self.agent.expose_function("tellAddress", tell)
         await self.agent.add_init_script("setup.tell = (address) => tellAddress(address);")

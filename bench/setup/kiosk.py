@@ -92,7 +92,7 @@ def _watch() -> None:
         pc.on("connectionstatechange", lambda: _note(f"dtls {pc.connectionState}"))
         return pc
 
-    Leg._connection = watched  # type: ignore[method-assign]
+    Leg._connection = watched  # type: ignore[method-assign,assignment]
 
 
 async def _run(folder: Path, mqtt: int, websocket: int) -> None:
