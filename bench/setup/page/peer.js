@@ -21,25 +21,33 @@ function connection() {
   peer.ontrack = ({ track }) => video.srcObject.addTrack(track);
   for (const track of local.getTracks()) peer.addTrack(track, local);
   for (const one of peer.getTransceivers()) {
-    // The codecs of kioskd's offer. With all that Chromium has a description is longer than 4 KiB,
-    // which Mosquitto hands to a page in pieces, a tenth of a second apart.
+    // The codecs of kioskd's offer.
     const { kind } = one.sender.track;
     const known = RTCRtpReceiver.getCapabilities(kind).codecs;
     one.setCodecPreferences(known.filter((codec) => CODECS.test(codec.mimeType)));
   }
 }
 
+// Packed, a description fits the 4 KiB that Mosquitto hands to a page in one piece.
+const through = async (data, stream) =>
+  new Response(new Blob([data]).stream().pipeThrough(stream)).arrayBuffer();
+const pack = async (sdp) =>
+  btoa(String.fromCharCode(...new Uint8Array(await through(sdp, new CompressionStream("deflate")))));
+const unpack = async (packed) => {
+  const bytes = Uint8Array.from(atob(packed), (one) => one.charCodeAt(0));
+  return new TextDecoder().decode(await through(bytes, new DecompressionStream("deflate")));
+};
 const send = (topic, message) => client.publish(topic, JSON.stringify(message), { qos: 1 });
 
 async function hear(topic, message) {
   if (topic === "bench/claim") {
-    send("bench/offer", { sdp: await gathered() });
+    send("bench/offer", { sdp: await pack(await gathered()) });
   } else if (topic === "bench/offer") {
-    await peer.setRemoteDescription({ type: "offer", sdp: message.sdp });
+    await peer.setRemoteDescription({ type: "offer", sdp: await unpack(message.sdp) });
     await peer.setLocalDescription(await peer.createAnswer());
-    send("bench/answer", { sdp: await gathered() });
+    send("bench/answer", { sdp: await pack(await gathered()) });
   } else {
-    await peer.setRemoteDescription({ type: "answer", sdp: message.sdp });
+    await peer.setRemoteDescription({ type: "answer", sdp: await unpack(message.sdp) });
   }
 }
 
