@@ -27,6 +27,7 @@ from kioskd.control import client
 from kioskd.control.api import DeviceStatus, Status
 from kioskd.errors import ControlError
 from kioskd.hal.device import DeviceKind
+from kioskd.runtime.children import die_with_parent
 from kioskd.runtime.starts import FILE
 from kioskd.screen import entry
 from kioskd.settings import read_toml
@@ -115,6 +116,8 @@ class Rig:
             cwd=ROOT,
             env=self.environment,
             start_new_session=True,
+            # Left by tests that were interrupted, it would hold the panel of the next.
+            preexec_fn=die_with_parent(os.getpid()),
         )
 
     @property

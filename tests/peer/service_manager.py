@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from kioskd.runtime.children import die_with_parent
+
 ABORT_S = 3.0
 
 
@@ -107,7 +109,12 @@ class ServiceManager:
         with self.log.open("ab") as log:
             while not self._stopping:
                 self._process = await asyncio.create_subprocess_exec(
-                    *self._command, env=environment, stdout=log, stderr=log, start_new_session=True
+                    *self._command,
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent(os.getpid()),
                 )
                 life = Life(self._process.pid, time.monotonic())
                 self.lives.append(life)
