@@ -130,6 +130,9 @@ class Aside:
         answer = await self._answer(
             number=number, width=rung.width, height=rung.height, pts=pts, bps=bps, key=key
         )
+        if self._failed:
+            # It died, and this is of the next process, which is used no more.
+            raise DeviceError(Reason.CRASHED)
         if answer is None:
             return None
         size, is_key, at = answer

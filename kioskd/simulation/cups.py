@@ -117,7 +117,7 @@ class PrivateCups:
     async def kill(self, name: Program, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal that ends it, and wait for its end.
 
-        A cupsd that is killed leaves its backend behind, which goes on: see `end_orphans`.
+        A cupsd that is killed leaves its backend behind, which goes on (systemd would end it).
         """
         child = self._child(name)
         if name == "cupsd":
@@ -127,10 +127,6 @@ class PrivateCups:
             await child.exited.wait()
         if name == "ippeveprinter":
             await self.stop_printer()
-
-    async def end_orphans(self) -> None:
-        """End what a cupsd that was killed has left behind, as systemd does."""
-        await asyncio.to_thread(_end_orphans, self._orphans)
 
     def freeze(self, name: Program) -> None:
         """Stop the process where it is (SIGSTOP)."""
@@ -182,7 +178,7 @@ class PrivateCups:
         """Stop all programs, the last started first."""
         if self._cupsd is not None:
             await self._cupsd.stop()
-        await self.end_orphans()
+        await asyncio.to_thread(_end_orphans, self._orphans)
         await self._printer.stop()
         if self._bus is not None:
             await self._bus.stop()

@@ -15,8 +15,7 @@ import pikepdf
 
 from drivers.printer.cups_printer import LIFE_S, CupsPrinter, CupsPrinterConfig
 from drivers.printer.fake import FakePrinter, FakePrinterConfig
-from drivers.printer.ipp_device import jobs_of
-from kioskd.errors import DeviceError, Reason
+from kioskd.errors import Reason
 from kioskd.hal.printer import JobStatus, Printer
 from kioskd.simulation.cups import PrivateCups
 
@@ -88,37 +87,14 @@ class FakeRig:
         return self.printer.printed
 
 
-@dataclass
-class PrintSystem:
-    """CUPS and its printer, which may serve one test after the other."""
-
-    cups: PrivateCups
-    folder: Path
-
-    @contextlib.asynccontextmanager
-    async def rig(self, job_life_s: int = LIFE_S) -> AsyncIterator[RealRig]:
-        """Make it as new, whatever the last test has left, and start a driver."""
-        await self.cups.fault(None)
-        try:
-            jobs_of(self.cups.printer_uri, "not-completed")
-        except DeviceError:
-            await self.cups.start_printer()
-        await self.cups.administer("cupsaccept", self.cups.queue)
-        config = CupsPrinterConfig(
-            queue=self.cups.queue, server=self.cups.server, job_life_s=job_life_s
-        )
-        async with config.build() as printer:
-            await printer.purge()
-            for path in self.cups.printed.iterdir():
-                path.unlink()
-            yield RealRig(printer, self.cups, self.folder)
-
-
 @contextlib.asynccontextmanager
-async def print_system() -> AsyncIterator[PrintSystem]:
+async def real_rig(job_life_s: int = LIFE_S) -> AsyncIterator[RealRig]:
     with tempfile.TemporaryDirectory(prefix="cups-") as name:  # a short path: it holds sockets
         async with PrivateCups(Path(name)) as cups:
-            yield PrintSystem(cups, Path(name))
+            config = CupsPrinterConfig(queue=cups.queue, server=cups.server, job_life_s=job_life_s)
+            printer = config.build()
+            async with printer:
+                yield RealRig(printer, cups, Path(name))
 
 
 @contextlib.asynccontextmanager

@@ -9,44 +9,35 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from drivers.printer.cups_printer import CupsPrinterConfig
 from drivers.printer.none import NoPrinterConfig
+from drivers.printer.reasons import reasons_of
 from kioskd.errors import DeviceAbsent, DeviceError, Reason
 from kioskd.hal.device import DeviceState
 from kioskd.hal.printer import JobState, JobStatus
 from tests.contract.printer_rig import (
     TITLE,
     WITHIN_S,
-    PrintSystem,
     RealRig,
     Rig,
     fake_rig,
-    print_system,
+    real_rig,
     text_of,
     text_pdf,
     until,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system() -> AsyncIterator[PrintSystem]:
-    async with print_system() as one:
-        yield one
-
-
-@pytest_asyncio.fixture(params=["cups", "fake"], loop_scope="module")
-async def rig(request: pytest.FixtureRequest, system: PrintSystem) -> AsyncIterator[Rig]:
-    async with system.rig() if request.param == "cups" else fake_rig() as rig:
+@pytest.fixture(params=[real_rig, fake_rig], ids=["cups", "fake"])
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    async with request.param() as rig:
         yield rig
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def real(system: PrintSystem) -> AsyncIterator[RealRig]:
-    async with system.rig() as rig:
+@pytest.fixture
+async def real() -> AsyncIterator[RealRig]:
+    async with real_rig() as rig:
         yield rig
 
 
@@ -198,3 +189,22 @@ async def test_none_is_honest(document: Path) -> None:
             await call
         assert caught.value.reason is Reason.NOT_CONFIGURED
     await printer.close()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "reason"),
+    [
+        ("output-area-full-error", Reason.OUTPUT_FULL),
+        ("paused", Reason.OFFLINE),
+        ("media-empty-warning", Reason.PAPER_OUT),
+        ("media-needed", Reason.PAPER_OUT),
+        ("media-jam-error", Reason.PAPER_JAM),
+        ("cover-open-report", Reason.COVER_OPEN),
+        ("door-open", Reason.COVER_OPEN),
+        ("marker-supply-low-warning", Reason.INK_LOW),
+        ("toner-empty-error", Reason.INK_OUT),
+        ("connecting-to-device", Reason.OFFLINE),
+    ],
+)
+def test_keywords_of_ipp_are_translated(keyword: str, reason: Reason) -> None:
+    assert reasons_of(["none", keyword]) == {reason}

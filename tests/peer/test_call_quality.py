@@ -51,7 +51,7 @@ async function answer(sdp) {
   const sink = audio.createMediaStreamDestination();
   tone.connect(sink);
   tone.start();
-  call = new agent.Call([], sink.stream);
+  call = new agent.Call([], Promise.resolve(sink.stream));
   call.onControl = message => told.push(message);
   return call.answer(0, sdp);
 }

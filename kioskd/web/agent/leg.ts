@@ -23,6 +23,7 @@ export class Leg {
   private readonly channels = new Map<string, RTCDataChannel>();
   private readonly begun = performance.now();
   private readonly wanted: string[];
+  private local: MediaStream | null = null;
 
   /** Begins to gather candidates at once, so that they are there when the offer is. */
   constructor(iceServers: RTCIceServer[]) {
@@ -48,7 +49,8 @@ export class Leg {
   async answer(sdp: string, local: MediaStream | null): Promise<string | null> {
     await this.peer.setRemoteDescription({ type: "offer", sdp });
     for (const one of this.peer.getTransceivers()) one.direction = "sendrecv";
-    this.give(local);
+    // Camera and microphone may have come while the offer was read.
+    this.give(this.local ?? local);
     await this.peer.setLocalDescription(await this.peer.createAnswer());
     await this.gathered();
     return this.peer.localDescription?.sdp ?? null;
@@ -56,6 +58,7 @@ export class Leg {
 
   /** Shows and says this from now on. */
   give(local: MediaStream | null): void {
+    this.local = local;
     for (const track of local?.getTracks() ?? []) {
       const kind = track.kind;
       const ours = this.peer.getTransceivers().find((one) => one.receiver.track.kind === kind);
