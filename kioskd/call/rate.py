@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 TELL_S: Final = 0.1
 """How often the far end is told what came, where there is room for it: libwebrtc takes 50 to
 250 ms, and 5 % of the rate."""
-THIN_BPS: Final = 400_000
-"""Below it half as often: ten feedbacks a second are some 6 kbit/s."""
+THIN_BPS: Final = 150_000
+"""Below it half as often: ten feedbacks a second are some 6 kbit/s, 4 % of this."""
 LATELY_S: Final = 0.5
 DOCUMENT_S: Final = 1.0
 """A document that nobody asked room for, for so long, is over."""
