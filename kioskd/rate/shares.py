@@ -7,9 +7,9 @@ from typing import Final
 
 from kioskd.sound.ladder import FLOOR_BPS
 
-SPEECH_SHARE: Final = 0.26
-"""Of 256 kbit/s that leaves speech of 24 kbit/s, 48 with its headers; of 512 it is whole, and said
-twice where packets are lost."""
+SPEECH_SHARE: Final = 0.33
+"""Of 256 kbit/s that is speech of 32 kbit/s, 56 with its headers; from 290 on it may be said twice
+where packets are lost, so from the first one on."""
 DOCUMENT_SHARE: Final = 0.25
 """Of what speech leaves, a document under way has so much at least: the agent waits for it."""
 DOCUMENT_LEAST_BPS: Final = 8_000
