@@ -25,8 +25,9 @@ from kioskd.runtime.worker import DeviceWorker
 
 InputFormat = Literal["mjpeg", "h264", "yuyv422"]
 
-OPEN_S: Final = 8.0
-"""Some UVC cameras take seconds from opening to the first picture."""
+OPEN_S: Final = 4.5
+"""Some UVC cameras take seconds from opening to the first picture; one that takes longer is told
+of as failed, as all that is wrong with a device is within 5 s, and is opened again."""
 STALL_S: Final = 2.0
 MOST_CODED: Final = 64
 """Coded pictures kept for a slow caller: two seconds, which are sent to nobody any more."""

@@ -124,6 +124,7 @@ class Worker:
         self._writer: asyncio.StreamWriter | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._output: asyncio.Task[None] | None = None
+        self._ending = asyncio.Lock()
         self._calls: dict[int, _Call] = {}
         self._next = 0
         self._failures = 0
@@ -333,24 +334,28 @@ class Worker:
         )
 
     async def _end(self, why: str) -> None:
+        """End the process there is, and wait for those that are being ended."""
+        # Taken at once: while this one ends, somebody may start the next.
         process, self._process = self._process, None
-        if process is not None:
-            log.debug("worker.ending", worker=self.name, pid=process.pid, why=why)
-            await self._stop_process(process)
-        # A process that died by itself may still be being reaped by its receiving task.
         receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            await receiver
+        async with self._ending:
+            if process is not None:
+                log.debug("worker.ending", worker=self.name, pid=process.pid, why=why)
+                await self._stop_process(process)
+            # A process that died by itself may still be being reaped by its receiving task.
+            if receiver is not None:
+                await receiver
 
     async def _stop_process(self, process: Process) -> int | None:
         writer, self._writer = self._writer, None
+        output, self._output = self._output, None
         if writer is not None:
             writer.close()
         code = await stop_process(process, terminate_s=TERMINATE_S)
         if code is None:
             _unkillable[self.name] = process
-        if self._output is not None:
-            await drain(process, self._output)
+        if output is not None:
+            await drain(process, output)
         return code
 
 

@@ -83,6 +83,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "printer worker hangs, idle":      not_met(OVER),
     "camera unplugged":                says(camera(R.NOT_FOUND), camera(R.UNPLUGGED)),
     "camera gives nothing":            says(camera(R.NO_ANSWER)),
+    "camera gives nothing at all":     says(camera(R.NO_ANSWER)),
     "camera's format changes":         says(camera(R.WRONG_FORMAT)),
     "camera taken by another":         says(camera(R.BUSY)),
     "picture frozen":                  says(camera(R.FROZEN)),

@@ -84,6 +84,7 @@ FAULTS: Final = [
     # ---- the camera
     Fault("camera unplugged",                v.talking, h.camera_off,         see.device(CAMERA, ABSENT), h.camera_on, quick=True),
     Fault("camera gives nothing",            v.talking, h.camera("hang"),     see.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
+    Fault("camera gives nothing at all",     v.idle,    h.both(h.camera("hang"), v.talking), see.device(CAMERA, FAILED, Reason.NO_ANSWER), h.camera("")),
     Fault("camera's format changes",         v.talking, h.camera("format"),   see.device(CAMERA, FAILED, Reason.WRONG_FORMAT), h.camera("")),
     Fault("camera taken by another",         v.idle,    h.both(h.camera("busy"), v.talking), see.device(CAMERA, FAILED, Reason.BUSY), h.camera("")),
     Fault("picture frozen",                  v.talking, h.camera("freeze"),   see.device(CAMERA, FAILED, Reason.FROZEN), h.camera(""), seen_s=8),

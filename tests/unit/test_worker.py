@@ -157,6 +157,20 @@ async def test_nothing_is_left_after_stop() -> None:
     assert len(os.listdir("/proc/self/fd")) < descriptors  # noqa: PTH208
 
 
+async def test_a_stop_ends_its_own_process_and_not_the_next(worker: Worker) -> None:
+    """A call in the middle of a stop waits for its end: one process at a time has the device."""
+    pid = await worker.call("pid", timeout=10)
+    os.kill(pid, signal.SIGSTOP)  # so that it takes until SIGKILL
+    stopping = asyncio.create_task(worker.stop())
+    while worker.pid is not None:  # noqa: ASYNC110  # two rounds of the loop
+        await asyncio.sleep(0)
+    following = await worker.call("pid", timeout=10)
+    assert not psutil.pid_exists(pid)
+    async with asyncio.timeout(10):
+        await stopping
+    assert await worker.call("pid", timeout=10) == following
+
+
 async def test_a_worker_that_dies_at_each_start_is_not_started_at_each_call() -> None:
     worker = Worker("test", "tests.unit.subjects:Stillborn")
     for _ in range(2):
