@@ -18,18 +18,18 @@ that a browser's jitter buffer remembers for half a minute (docs/rate.md)."""
 LEAST_BPS: Final = 30_000
 """Speech at its least, and a little."""
 MOST_BPS: Final = 20e6
-FULL_S: Final = 0.05
+FULL_S: Final = 0.03
 """A standing queue of so long is ours: the line is full."""
-EMPTY_S: Final = 0.02
-DRAIN_S: Final = 0.4
+EMPTY_S: Final = 0.017
+DRAIN_S: Final = 0.25
 """A queue of so many seconds would stop all but LEAST_SHARE of what the line carries."""
 LEAST_SHARE: Final = 0.15
-USED: Final = 0.92
+USED: Final = 0.9
 """Of what the line carries so much is used once the queue is gone."""
 FAST: Final = 0.6
 """A second, the rate grows by so much where the line's capacity is unknown or far."""
-SLOW: Final = 0.04
-DOUBLES_S: Final = 2.0
+SLOW: Final = 0.02
+DOUBLES_S: Final = 3.0
 """Near the capacity it grows slowly at first, and faster the longer no queue is seen."""
 NEAR: Final = 0.85
 FORGOTTEN_S: Final = 30.0
