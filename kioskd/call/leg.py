@@ -22,6 +22,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from kioskd.call import cost_seams, seams
+from kioskd.call.arrival_seams import Arrivals
 from kioskd.call.channels import CONTROL, LOW_WATER, Channels
 from kioskd.call.coding import LegCoder
 from kioskd.call.description import (
@@ -114,6 +115,7 @@ class Leg:
         self._state = LegState.CONNECTING
         self._pc: RTCPeerConnection | None = None
         self._keyframes: seams.KeyframeRequester | None = None
+        self._arrivals: Arrivals | None = None
         self._channels = Channels(self._connection_changed, self._channel_closed, self._message)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -239,7 +241,7 @@ class Leg:
         self._sound = LegSound(pc.getTransceivers()[0])
         video = pc.getTransceivers()[1]
         self._picture = LegPicture(video, self._profile, self._estimated, self._coder())
-        seams.receive_encoded(video.receiver)
+        self._arrivals = Arrivals(video.receiver)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
         seams.gather_to_the_end(gatherer)
@@ -326,6 +328,8 @@ class Leg:
 
     def _track_arrived(self, track: MediaStreamTrack) -> None:
         if track.kind == "video":
+            assert self._arrivals is not None
+            self._own(asyncio.create_task(self._arrivals.run(), name="leg arrivals"))
             work = self._watch(track)
         else:
             assert self._sound is not None

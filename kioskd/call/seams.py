@@ -1,12 +1,10 @@
 """Where kioskd reaches into aiortc's inside. Written for aiortc 1.16, aioice 0.13.
 
-`sound_seams`, `picture_seams` and `codec_seams` have those of the media.
+`sound_seams`, `picture_seams`, `arrival_seams` and `codec_seams` have those of the media.
 
 What is used beyond the public interface, each but the clock on the objects of one leg and
 never on a module, so that nothing else in the process is changed:
 
-    RTCRtpReceiver.__decoder_queue     every complete received frame is put there
-    RTCRtpReceiver._track._queue       what the remote track's recv() returns
     RTCRtpReceiver._send_rtcp_pli      sends a picture loss indication (RFC 4585, 6.3.1)
     aiortc.clock.current_datetime, .current_ms, .current_ntp_time
                                        the time of arrivals, packets, reports and statistics
@@ -28,10 +26,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import random
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
@@ -51,7 +47,6 @@ from aiortc import (
     rtcsctptransport,
 )
 
-DECODER_QUEUE: Final = "_RTCRtpReceiver__decoder_queue"
 RX_PACKETS: Final = "_RTCDtlsTransport__rx_packets"
 KEYFRAME_INTERVAL_S: Final = 1.0
 """Least time between two requests: a key frame weighs as much as a second of the rest."""
@@ -65,50 +60,6 @@ CONSENT_EVERY_S: Final = 5.0
 """RFC 7675, section 5.1: when consent expires, and how often it is asked for, more or less."""
 CONSENT_TRIES: Final = 3
 """Their answers are waited for 0.5, 1 and 2 s (RFC 8489, section 6.2.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
-    """One VP8 frame as received (RFC 6386).
-
-    `timestamp` counts ticks of 90 kHz from 0 at the first frame; `key` tells that it can
-    be decoded without the frames before it.
-    """
-
-    data: bytes
-    timestamp: int
-    key: bool
-
-
-class _PassThrough(queue.Queue[Any]):
-    """Stands where frames queue up for the decoder's thread; that thread gets only its end."""
-
-    def __init__(self, receiver: RTCRtpReceiver) -> None:
-        super().__init__()
-        self._receiver = receiver
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Take `(codec, frame)` or None, on the event loop."""
-        if item is None:
-            super().put(item, block, timeout)
-            return
-        codec, frame = item
-        if codec.name != "VP8":
-            return  # the page knows no other; whoever heeds the offer's order sends none
-        if frame.data:
-            # RFC 6386, section 9.1: the lowest bit of the first byte is 0 in key frames.
-            key = not frame.data[0] & 1
-            encoded = EncodedFrame(frame.data, frame.timestamp, key)
-            self._receiver._track._queue.put_nowait(encoded)  # type: ignore[union-attr]  # noqa: SLF001  # seam
-
-
-def receive_encoded(receiver: RTCRtpReceiver) -> None:
-    """Make the remote VP8 track's recv() return EncodedFrame in place of decoded frames.
-
-    To be called before the answer is applied. The codec negotiated must be VP8.
-    """
-    getattr(receiver, DECODER_QUEUE)  # fails at once where aiortc has moved it
-    setattr(receiver, DECODER_QUEUE, _PassThrough(receiver))
 
 
 class KeyframeRequester:

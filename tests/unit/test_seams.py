@@ -19,15 +19,9 @@ import pytest
 from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCSessionDescription,
     clock,
 )
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.mediastreams import VideoStreamTrack
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from av import Packet
-from av.video.codeccontext import VideoCodecContext
 
 from kioskd.call import seams
 from kioskd.call.description import check_answer, with_start_bitrate
@@ -130,53 +124,6 @@ async def test_what_comes_is_counted_whatever_it_is() -> None:
         assert seams.packets_received(kiosk) > 0
     finally:
         await asyncio.gather(kiosk.close(), agent.close())
-
-
-async def test_received_frames_stay_encoded_and_key_frames_can_be_asked_for() -> None:
-    kiosk, agent = _connection(), _connection()
-    try:
-        video = kiosk.addTransceiver("video", "recvonly")
-        capabilities = RTCRtpReceiver.getCapabilities("video")
-        assert capabilities is not None
-        video.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "video/VP8"])
-        seams.receive_encoded(video.receiver)
-        agent.addTrack(VideoStreamTrack())
-        await _join(kiosk, agent)
-        keys = 0
-        decoder = VideoCodecContext.create("vp8", "r")
-        requester = seams.KeyframeRequester(video.receiver)
-        async with asyncio.timeout(20):
-            for number in range(60):
-                frame: object = await video.receiver.track.recv()
-                assert isinstance(frame, seams.EncodedFrame)
-                assert frame.key or number > 0
-                assert (decoder.decode(Packet(frame.data))[0].width) == 640
-                keys += frame.key
-                if number == 2:
-                    await requester.request()
-                if keys == 2:
-                    break
-        assert keys == 2
-    finally:
-        await kiosk.close()
-        await agent.close()
-
-
-def test_what_the_page_cannot_decode_does_not_get_there() -> None:
-    taken: list[object] = []
-
-    class Track:
-        class _queue:  # noqa: N801  # aiortc's name
-            put_nowait = taken.append
-
-    class Receiver:
-        _track = Track
-
-    way = seams._PassThrough(Receiver())  # type: ignore[arg-type]  # stands in
-    for name in ("VP8", "H264"):
-        codec = RTCRtpCodecParameters(mimeType=f"video/{name}", clockRate=90_000)
-        way.put((codec, JitterFrame(b"data", 0)))
-    assert len(taken) == 1
 
 
 async def test_key_frame_requests_are_merged() -> None:
