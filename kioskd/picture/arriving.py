@@ -77,7 +77,7 @@ class Arriving:
         if self._next is None:
             self._next, self._newest = number, number - 1
             self._key_asked_at = now + FIRST_KEY_S - KEY_AGAIN_S
-        elif number < self._next and not self._begun:
+        elif not self._begun and self._next - MOST_PACKETS < number < self._next:
             self._missing |= {lost: _Missing(now) for lost in range(number + 1, self._next)}
             self._next = number
         if number < self._next or number in self._packets:

@@ -336,16 +336,16 @@ def _lowest_free_descriptor(pid: int) -> int:
     return next(number for number in itertools.count() if number not in used)
 
 
-def no_descriptors(rig_pid: Callable[[Rig], int]) -> tuple[Hand, Hand]:
-    """Let a process open no more files; and lift that again."""
+def no_descriptors(rig_pid: Callable[[Rig], int], spare: int = 0) -> tuple[Hand, Hand]:
+    """Let a process open no more files than `spare`; and lift that again."""
     kept: dict[int, tuple[int, int]] = {}
 
     async def take(rig: Rig) -> None:
         pid = rig_pid(rig)
         kept[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         # The limit is on the number of a new descriptor; those above it stay open.
-        lowest = _lowest_free_descriptor(pid)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, kept[pid][1]))
+        limit = _lowest_free_descriptor(pid) + spare
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, kept[pid][1]))
 
     async def give(rig: Rig) -> None:
         pid = rig_pid(rig)

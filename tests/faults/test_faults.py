@@ -73,6 +73,8 @@ no_writes, writes_again = h.fail(
 no_sync, sync_again = h.fail(lambda rig: rig.pid, "EIO", "fsync", "fdatasync")
 overheard, forge_byes = v.overheard()
 no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
+# One for whoever asks how the daemon is; a worker's start takes more.
+one_fd, more_fds = h.no_descriptors(lambda rig: rig.pid, spare=1)
 
 # fmt: off
 FAULTS: Final = [
@@ -157,7 +159,7 @@ FAULTS: Final = [
     Fault("the path stays cut",              v.talking, h.path(sent_lost=True, received_lost=True), see.scene(Scene.ENDED), h.path(), then=v.new_call, flows=NEITHER, seen_s=60),
     Fault("the kiosk's address changes",     v.talking, h.change_address,         see.INTERRUPTED, nothing, see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), gap_s=10, quick=True),
     # ---- the machine
-    Fault("no file descriptors left",        v.talking, h.both(no_fds, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), fds_again, then=v.print_again),
+    Fault("no file descriptors left",        v.talking, h.both(one_fd, h.kill_worker("printer")), see.lasting(see.device(PRINTER, FAILED), 5), more_fds, then=v.print_again),
     Fault("no file descriptors for a call",  v.waiting, h.both(no_fds, v.taken_in_vain), see.lasting(see.scene(Scene.WAITING), 4), fds_again, then=v.new_call),
     Fault("journal hangs, full",             v.talking, h.fill_journal,           see.NOT_TOUCHED, h.go_on(h.JOURNAL), then=v.new_call, quick=True),
     Fault("no memory for a scan",            h.both(v.fresh, v.asked_to_scan), h.both(h.little_memory("scanner"), v.press("scan-start")), see.scan(ScanStage.FAILED, Reason.OUT_OF_MEMORY), then=v.scan_again),
