@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 from aiortc import RTCRtpReceiver
@@ -32,19 +32,6 @@ JITTER_BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
 NACK_GENERATOR: Final = "_RTCRtpReceiver__nack_generator"
 CODECS: Final = "_RTCRtpReceiver__codecs"
 _TIMESTAMPS: Final = 1 << 32
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
-    """One VP8 frame as received (RFC 6386).
-
-    `timestamp` counts ticks of 90 kHz from 0 at the first frame; `key` tells that it can
-    be decoded without the frames before it.
-    """
-
-    data: bytes
-    timestamp: int
-    key: bool
 
 
 def is_key(data: bytes) -> bool:
@@ -61,8 +48,9 @@ class _NoLosses:
 
 
 class Arrivals:
-    """Makes the remote VP8 track's recv() return EncodedFrame in place of decoded frames.
+    """Makes the remote VP8 track's recv() return Whole ones in place of decoded frames.
 
+    Their timestamps count ticks of 90 kHz from 0 at the first one, without RTP's wrap.
     To be made before the answer is applied, and `run` until the leg ends. The codec negotiated
     must be VP8: frames of another are left out.
     """
@@ -83,23 +71,16 @@ class Arrivals:
         """Take a packet from aiortc, which gets no frame to decode."""
         codec = getattr(self._receiver, CODECS).get(packet.payload_type)
         if codec is None or codec.name != "VP8":
-            return (
-                False,
-                None,
-            )  # the page knows no other; whoever heeds the offer's order sends none
+            # The page knows no other; whoever heeds the offer's order sends none.
+            return False, None
         if packet.ssrc != self._source:
             self._source, self._arriving = packet.ssrc, Arriving(is_key)
         data: Any = packet._data  # type: ignore[attr-defined]  # noqa: SLF001  # seam
-        whole = self._arriving.add(
-            packet.sequence_number,
-            packet.timestamp,
-            data,
-            marker=bool(packet.marker),
-            now=asyncio.get_running_loop().time(),
-        )
-        for one in whole:
+        number, marker = packet.sequence_number, bool(packet.marker)
+        now = asyncio.get_running_loop().time()
+        for one in self._arriving.add(number, packet.timestamp, data, marker=marker, now=now):
             self._hand_on(one)
-        if self._arriving.due(0.0) is not None:
+        if self._arriving.due(now) is not None:
             self._stirred.set()
         return False, None
 
@@ -127,5 +108,5 @@ class Arrivals:
         if self._timestamp is not None:
             self._ticks += (whole.timestamp - self._timestamp) % _TIMESTAMPS
         self._timestamp = whole.timestamp
-        encoded = EncodedFrame(whole.data, self._ticks, whole.key)
-        self._receiver._track._queue.put_nowait(encoded)  # type: ignore[union-attr]  # noqa: SLF001  # seam
+        given = replace(whole, timestamp=self._ticks)
+        self._receiver._track._queue.put_nowait(given)  # type: ignore[union-attr]  # noqa: SLF001  # seam

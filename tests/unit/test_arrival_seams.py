@@ -15,8 +15,9 @@ from aiortc.mediastreams import VideoStreamTrack
 from av import Packet
 from av.video.codeccontext import VideoCodecContext
 
-from kioskd.call.arrival_seams import CODECS, Arrivals, EncodedFrame
+from kioskd.call.arrival_seams import CODECS, Arrivals
 from kioskd.call.seams import KeyframeRequester
+from kioskd.picture.arriving import Whole
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +55,7 @@ async def test_received_frames_stay_encoded_and_key_frames_can_be_asked_for() ->
         requester = KeyframeRequester(receiver)
         for number in range(60):
             frame: object = await receiver.track.recv()
-            assert isinstance(frame, EncodedFrame)
+            assert isinstance(frame, Whole)
             assert frame.key or number > 0
             assert decoder.decode(Packet(frame.data))[0].width == 640
             keys += frame.key
@@ -94,7 +95,7 @@ async def test_what_is_lost_again_is_asked_for_again() -> None:
 
 
 async def test_what_the_page_cannot_decode_does_not_get_there() -> None:
-    taken: list[EncodedFrame] = []
+    taken: list[Whole] = []
     codecs = {96: SimpleNamespace(name="VP8"), 97: SimpleNamespace(name="H264")}
     track = SimpleNamespace(_queue=SimpleNamespace(put_nowait=taken.append))
     names = {"_RTCRtpReceiver__jitter_buffer": None, "_RTCRtpReceiver__nack_generator": None}
