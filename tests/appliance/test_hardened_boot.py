@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from tests.appliance.test_watchdog_systemd import CGROUPS, ROOT, remove
+from tests.processes import family
 
 HERE = Path(__file__).parent
 BOOT_S = 60.0
@@ -87,10 +88,9 @@ class Appliance:
 
     def process(self, *words: str) -> psutil.Process:
         """Return a process whose command line has these words."""
-        for one in psutil.Process(self._process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if {*words} <= {*one.cmdline()}:
-                    return one
+        for one, line in family(self._process.pid):
+            if {*words} <= {*line}:
+                return one
         raise AssertionError(self.log[-2000:])
 
     def screen(self, count: int) -> str:

@@ -23,6 +23,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import family
+
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "kioskd.service"
 SCRIPT = Path(__file__).parent / "systemd_manager.sh"
@@ -104,10 +106,9 @@ class Machine:
 
     def daemon(self) -> psutil.Process:
         """Return the daemon's process, seen from outside of its namespace."""
-        for one in psutil.Process(self._process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if one.cmdline()[1:4] == ["-m", "kioskd", "run"]:
-                    return one
+        for one, line in family(self._process.pid):
+            if line[1:4] == ["-m", "kioskd", "run"]:
+                return one
         raise AssertionError(f"no daemon: {self.log[-2000:]}")
 
     def until(self, condition: Callable[[], bool], within_s: float) -> float:

@@ -14,6 +14,7 @@ import psutil
 from tests.canary.marks import Codings
 from tests.canary.screen import PROFILES
 from tests.faults.rig import LOG, Rig
+from tests.processes import family
 
 CHUNK_BYTES: Final = 1 << 20
 OVERLAP_BYTES: Final = 512
@@ -78,9 +79,9 @@ def _files(rig: Rig) -> Iterator[Path]:
 def _processes(rig: Rig) -> Iterator[tuple[str, int]]:
     daemon = psutil.Process(rig.pid)
     yield "the daemon", daemon.pid
-    for child in daemon.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            yield next((part for part in child.cmdline() if ":" in part), child.name()), child.pid
+    for child, line in family(daemon.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield next((part for part in line if ":" in part), child.name()), child.pid
     yield "cupsd", rig.cups.pid("cupsd")
     assert rig.keeper is not None
     keeper = psutil.Process(rig.keeper.pid)

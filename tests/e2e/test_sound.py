@@ -40,7 +40,8 @@ async def test_the_resident_sees_to_be_heard_and_is_told_when_not(scenery: Scene
     async with play_into_microphone(scenery.demo.folder, stage.KIOSK_TONE_HZ):
         await rises(own, 50)
         await expect(deaf).to_be_hidden()
-        await expect(agent.locator(".note")).to_be_hidden()
+        # Another note may stand there: a busy machine's line looks weak.
+        await expect(agent.locator(".note", has_text="n'entend rien")).to_be_hidden()
         await screen.screenshot(path=stage.ARTEFACTS / "screen-heard.png")
         await screen.get_by_test_id("microphone-toggle").click()
         await expect(own).to_have_attribute("aria-valuenow", "0")

@@ -45,6 +45,7 @@ from tests.faults.machine import Machine
 from tests.faults.parts import SERVICES, PanelPort, Tone, write_config
 from tests.faults.people import NAME, Agent, Resident
 from tests.faults.relay import Relay
+from tests.processes import family
 
 ROOT = Path(__file__).parents[2]
 LOG = ROOT / "build" / "faults" / os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -159,12 +160,8 @@ class Rig:
 
     def workers(self, kind: str) -> list[psutil.Process]:
         """Return the living processes that serve a kind of device."""
-        found = []
-        for one in psutil.Process(self.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if any(f"drivers.{kind}." in part for part in one.cmdline()):
-                    found.append(one)
-        return found
+        name = f"drivers.{kind}."
+        return [one for one, line in family(self.pid) if any(name in part for part in line)]
 
     # -- what it says of itself -----------------------------------------------------
 

@@ -12,6 +12,7 @@ from tests.canary.screen import screen
 from tests.faults.hands import Hand
 from tests.faults.rig import LOG, Rig
 from tests.faults.sights import NO_SCREEN, SCREEN
+from tests.processes import family
 
 
 async def on(rig: Rig) -> None:
@@ -33,14 +34,13 @@ def hit(number: signal.Signals, role: str | None = None) -> Hand:
 
     async def do(rig: Rig) -> None:
         assert rig.keeper is not None
-        processes = psutil.Process(rig.keeper.pid).children(recursive=True)
         if role is None:
-            processes[0].send_signal(number)
+            psutil.Process(rig.keeper.pid).children(recursive=True)[0].send_signal(number)
             return
         met = 0
-        for one in processes:
-            with contextlib.suppress(psutil.Error):  # some live for a moment only
-                if f"--type={role}" in one.cmdline():
+        for one, line in family(rig.keeper.pid):
+            if f"--type={role}" in line:
+                with contextlib.suppress(psutil.NoSuchProcess):  # some live for a moment only
                     one.send_signal(number)
                     met += 1
         assert met, f"no {role} to hit"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from kioskd.hal.device import DeviceKind, DeviceState
 from kioskd.runtime.starts import FAILED_STARTS
 from kioskd.simulation.pipewire import PrivatePipewire
 from kioskd.simulation.sane import write_sane_config
+from tests import processes
 from tests.peer.service_manager import ServiceManager
 
 WATCHDOG_S = 2.0
@@ -198,10 +198,8 @@ async def test_nothing_is_left_of_a_killed_daemon(config: Path, sound: PrivatePi
         listening = asyncio.create_task(listen())
 
         def complete() -> bool:
-            for one in psutil.Process(life.pid).children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    line = " ".join(one.cmdline())
-                    family.update({word: one for word in FAMILY if word in line})
+            for one, line in processes.family(life.pid):
+                family.update({word: one for word in FAMILY if word in " ".join(line)})
             return len(family) == len(FAMILY)
 
         await service.until(complete, "no family")

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 import pytest_asyncio
 
@@ -22,6 +21,7 @@ from tests.peer.conftest import write_config
 from tests.peer.service_manager import Life, ServiceManager
 from tests.peer.terminal import COLOUR, COLUMNS, terminal
 from tests.peer.test_daemon_life import configure, daemon, kioskctl, status
+from tests.processes import family
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(180)]
 at_the_same_daemon = pytest.mark.asyncio(loop_scope="module")
@@ -81,8 +81,8 @@ async def test_a_restart_ends_the_worker_and_the_device_is_back(config: Path) ->
         life = await service.until_ready(0)
 
         def workers() -> list[int]:
-            children = psutil.Process(life.pid).children(recursive=True)
-            return [one.pid for one in children if "SaneWorker" in " ".join(one.cmdline())]
+            found = family(life.pid)
+            return [one.pid for one, line in found if any("SaneWorker" in part for part in line)]
 
         (before,) = workers()
         assert "the scanner was restarted: ready" in await kioskctl(

@@ -15,6 +15,7 @@ from PIL import Image
 
 from kioskd.documents.vetting import VettedDocument, Vetter
 from kioskd.errors import DocumentError, DocumentFault
+from tests.processes import family
 
 A4 = (595, 842)
 
@@ -233,8 +234,8 @@ async def test_a_content_bomb(tmp_path: Path) -> None:
 async def _worker_of(task: asyncio.Task[VettedDocument]) -> psutil.Process:
     async with asyncio.timeout(10):
         while not task.done():
-            for child in psutil.Process().children():
-                if "worker_main" in " ".join(child.cmdline()):
+            for child, line in family(os.getpid()):
+                if any("worker_main" in part for part in line):
                     return child
             await asyncio.sleep(0.01)
     raise AssertionError("there was no worker")
