@@ -114,10 +114,17 @@ class PrivateCups:
         text = "" if fault is None else f"{fault} {after_pages}"
         await self._printer.fault(text)
 
-    async def kill(self, name: Program, number: signal.Signals = signal.SIGKILL) -> None:
+    async def kill(
+        self,
+        name: Program,
+        number: signal.Signals = signal.SIGKILL,
+        *,
+        with_backends: bool = False,
+    ) -> None:
         """Send a signal that ends it, and wait for its end.
 
-        A cupsd that is killed leaves its backend behind, which goes on (systemd would end it).
+        A cupsd that is killed leaves its backend behind, which goes on; `with_backends` ends
+        these too, as systemd does (KillMode=control-group, its default).
         """
         child = self._child(name)
         if name == "cupsd":
@@ -125,6 +132,8 @@ class PrivateCups:
         os.kill(child.pid, number)
         async with asyncio.timeout(START_S):
             await child.exited.wait()
+        if with_backends:
+            await asyncio.to_thread(_end_orphans, self._orphans)
         if name == "ippeveprinter":
             await self.stop_printer()
 
