@@ -34,6 +34,7 @@ from rich.table import Table
 from kioskd.call.description import takes_red, with_speech
 from kioskd.call.sound import LegSound
 from kioskd.hal.microphone import SAMPLE_RATE
+from kioskd.picture.lipsync import LipSync
 from tests import speech
 from tests.speech import Sent
 
@@ -196,7 +197,7 @@ class Real:
         offer = self._pc.localDescription.sdp
         if self.ours:
             offer = with_speech(offer)
-            self._sound = LegSound(transceiver)
+            self._sound = LegSound(transceiver, LipSync())
         answer = await page.evaluate(PAGE, offer)
         if self._sound is not None:
             if not takes_red(answer):

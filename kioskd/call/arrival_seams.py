@@ -10,6 +10,7 @@ What is used beyond the public interface, on the objects of one leg:
     RTCRtpReceiver.__nack_generator    says what was lost
     RTCRtpReceiver.__codecs            the codecs by their payload types
     RTCRtpReceiver._send_rtcp_nack, ._send_rtcp_pli   (RFC 4585, 6.2.1 and 6.3.1)
+    RTCRtpReceiver._handle_rtcp_packet   gets the sender's reports (RFC 3550, section 6.4.1)
     RTCRtpReceiver._track._queue       what the remote track's recv() returns
     RtpPacket._data                    a payload without its descriptor
 
@@ -20,18 +21,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiortc import RTCRtpReceiver
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket, RtpPacket
 
 from kioskd.picture.arriving import Arriving, Whole
+from kioskd.picture.lipsync import Clock, LipSync
 
 JITTER_BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
 NACK_GENERATOR: Final = "_RTCRtpReceiver__nack_generator"
 CODECS: Final = "_RTCRtpReceiver__codecs"
 _TIMESTAMPS: Final = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A picture as it was encoded.
+
+    `micros` counts from the first one; `due` is when it goes with the voice, in the loop's
+    seconds: it may be past.
+    """
+
+    data: bytes
+    micros: int
+    key: bool
+    due: float
 
 
 def is_key(data: bytes) -> bool:
@@ -48,17 +64,18 @@ class _NoLosses:
 
 
 class Arrivals:
-    """Makes the remote VP8 track's recv() return Whole ones in place of decoded frames.
+    """Makes the remote VP8 track's recv() return Arrived ones in place of decoded frames.
 
-    Their timestamps count ticks of 90 kHz from 0 at the first one, without RTP's wrap.
-    To be made before the answer is applied, and `run` until the leg ends. The codec negotiated
-    must be VP8: frames of another are left out.
+    They come as soon as they are whole; `lips`, which gets the sender's reports of them, tells
+    when they are due. To be made before the answer is applied, and `run` until the leg ends. The
+    codec negotiated must be VP8: frames of another are left out.
     """
 
-    def __init__(self, receiver: RTCRtpReceiver) -> None:
+    def __init__(self, receiver: RTCRtpReceiver, lips: LipSync) -> None:
         for name in (JITTER_BUFFER, NACK_GENERATOR, CODECS):
             getattr(receiver, name)  # fails at once where aiortc has moved it
         self._receiver = receiver
+        self._lips = lips
         self._arriving = Arriving(is_key)
         self._source: int | None = None
         self._timestamp: int | None = None
@@ -66,6 +83,7 @@ class Arrivals:
         self._stirred = asyncio.Event()
         setattr(receiver, JITTER_BUFFER, self)
         setattr(receiver, NACK_GENERATOR, _NoLosses())
+        follow_reports(receiver, Clock.PICTURE, lips)
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
         """Take a packet from aiortc, which gets no frame to decode."""
@@ -108,5 +126,22 @@ class Arrivals:
         if self._timestamp is not None:
             self._ticks += (whole.timestamp - self._timestamp) % _TIMESTAMPS
         self._timestamp = whole.timestamp
-        given = replace(whole, timestamp=self._ticks)
+        assert self._source is not None
+        now = asyncio.get_running_loop().time()
+        due = now + self._lips.wait(self._source, whole.timestamp, now)
+        given = Arrived(whole.data, self._ticks * 100 // 9, whole.key, due)
         self._receiver._track._queue.put_nowait(given)  # type: ignore[union-attr]  # noqa: SLF001  # seam
+
+
+def follow_reports(receiver: RTCRtpReceiver, clock: Clock, lips: LipSync) -> None:
+    """Let `lips` have what the sender reports of a receiver's packets."""
+    handle = receiver._handle_rtcp_packet  # noqa: SLF001  # seam
+
+    async def look(packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            info = packet.sender_info
+            # 32 bits of seconds and 32 of their fraction (RFC 3550, section 4).
+            lips.report(clock, packet.ssrc, info.rtp_timestamp, info.ntp_timestamp / (1 << 32))
+        await handle(packet)
+
+    receiver._handle_rtcp_packet = look  # type: ignore[method-assign]  # noqa: SLF001  # seam

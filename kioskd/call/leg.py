@@ -42,6 +42,7 @@ from kioskd.call.sound import LegSound
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
 from kioskd.picture.ladder import Profile
+from kioskd.picture.lipsync import LipSync
 from kioskd.sound.ladder import share
 
 log = structlog.get_logger(__name__)
@@ -238,10 +239,11 @@ class Leg:
         pc.on("track", self._track_arrived)
         pc.addTrack(self._audio)
         pc.addTrack(self._video)
-        self._sound = LegSound(pc.getTransceivers()[0])
+        lips = LipSync()
+        self._sound = LegSound(pc.getTransceivers()[0], lips)
         video = pc.getTransceivers()[1]
         self._picture = LegPicture(video, self._profile, self._estimated, self._coder())
-        self._arrivals = Arrivals(video.receiver)
+        self._arrivals = Arrivals(video.receiver, lips)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
         seams.gather_to_the_end(gatherer)
@@ -337,13 +339,15 @@ class Leg:
         self._own(asyncio.create_task(work, name=f"leg remote {track.kind}"))
 
     async def _watch(self, track: MediaStreamTrack) -> None:
+        now = asyncio.get_running_loop().time
         while True:
             try:
                 frame: Any = await track.recv()
             except MediaStreamError:
                 return
-            micros = frame.timestamp * 100 // 9
-            _tell(self._on_remote_video, frame.data, micros, frame.key)
+            if (wait := frame.due - now()) > 0:
+                await asyncio.sleep(wait)
+            _tell(self._on_remote_video, frame.data, frame.micros, frame.key)
 
     async def _close(self) -> None:
         try:

@@ -10,11 +10,13 @@ from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamTrack
 
 from kioskd.call import cost_seams, sound_seams
+from kioskd.call.arrival_seams import follow_reports
 from kioskd.call.description import RED_TYPE
 from kioskd.call.speech import SpeechEncoder, adapt
 from kioskd.call.statistics import SoundStats
 from kioskd.call.voice import Voice
 from kioskd.hal.microphone import SAMPLE_RATE
+from kioskd.picture.lipsync import Clock, LipSync
 
 
 class LegSound:
@@ -24,16 +26,17 @@ class LegSound:
     far end's estimate, None while nobody knows.
     """
 
-    def __init__(self, audio: RTCRtpTransceiver) -> None:
+    def __init__(self, audio: RTCRtpTransceiver, lips: LipSync) -> None:
         self.available_bps: float | None = None
         self._audio = audio
-        self._voice = Voice()
+        self._voice = Voice(lips)
         self._speech = SpeechEncoder()
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None
         # RFC 7874, section 3: every browser has Opus.
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "audio/opus"])
         sound_seams.divert(audio.receiver, self._voice.take)
+        follow_reports(audio.receiver, Clock.SOUND, lips)
         cost_seams.send_speech(audio.sender, self._speech)
 
     @property

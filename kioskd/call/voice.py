@@ -14,6 +14,7 @@ from kioskd.call.description import RED_TYPE
 from kioskd.call.media import CHUNK_S, Outage
 from kioskd.call.statistics import SoundStats
 from kioskd.hal.microphone import CHUNK_BYTES
+from kioskd.picture.lipsync import LipSync
 from kioskd.sound import red
 from kioskd.sound.playout import Playout
 
@@ -52,9 +53,13 @@ class Pace:
 
 
 class Voice:
-    """One remote voice. Its packets may come from any number of sources, one after another."""
+    """One remote voice. Its packets may come from any number of sources, one after another.
 
-    def __init__(self) -> None:
+    `lips` is told what is heard when.
+    """
+
+    def __init__(self, lips: LipSync) -> None:
+        self._lips = lips
         self._playout = Playout()
         self._outage = Outage("speaker")
         self._retry_at = float("-inf")
@@ -109,9 +114,11 @@ class Voice:
         due = loop.time()
         while True:
             chunk = self._pull(loop.time())
-            if self._playout.playing:
+            waiting = backlog() if self._playout.playing else None
+            if (last := self._playout.last) is not None:
+                self._lips.heard(*last, loop.time() + (waiting or 0.0))
                 await self._hand_on(chunk, speaker_play)
-            due += pace.step(backlog() if self._playout.playing else None)
+            due += pace.step(waiting)
             due = max(due, loop.time() - STALL_S)
             await asyncio.sleep(due - loop.time())
 

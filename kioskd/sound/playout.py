@@ -92,6 +92,14 @@ class Playout:
         """Whether there has been sound to play."""
         return self._store.played_to is not None
 
+    @property
+    def last(self) -> tuple[int, int] | None:
+        """The SSRC and RTP's timestamp of what the last chunk began with; None before any."""
+        if self._store.source is None or not self.playing:
+            return None
+        start = self._next + self._idle - len(self._sound) - CHUNK_SAMPLES
+        return self._store.source, start % (1 << 32)
+
     def put(self, source: int, timestamp: int, blocks: Sequence[Block], at: float) -> None:
         """Take a packet of RTP: its SSRC, its timestamp and its blocks of Opus, its own last."""
         self._store.put(source, timestamp, blocks, at)

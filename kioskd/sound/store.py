@@ -65,7 +65,8 @@ class PacketStore:
         self._newest: int | None = None
         self._end = 0
         self._strays = 0
-        self._source: int | None = None
+        self.source: int | None = None
+        """The SSRC of the stream."""
 
     @property
     def end(self) -> int:
@@ -75,7 +76,7 @@ class PacketStore:
     def put(self, source: int, timestamp: int, blocks: Sequence[Block], at: float) -> None:
         """Take a packet's blocks, its own last; `at` is the second of its arrival."""
         self.arrivals.received += 1
-        if source != self._source:
+        if source != self.source:
             self._begin(source, timestamp)
         start = self._unwrap(timestamp)
         if self._is_stray(start, at):
@@ -141,7 +142,7 @@ class PacketStore:
         return base is not None and abs(at - start / SAMPLE_RATE - base) > STRAY_S
 
     def _begin(self, source: int, timestamp: int) -> None:
-        self._source, self._newest, self._end = source, timestamp, timestamp
+        self.source, self._newest, self._end = source, timestamp, timestamp
         self._waiting.clear()
         self._known.clear()
         self._strays = 0

@@ -10,18 +10,19 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import aiortc.clock
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import VideoStreamTrack
 from av import Packet
 from av.video.codeccontext import VideoCodecContext
 
-from kioskd.call.arrival_seams import CODECS, Arrivals
+from kioskd.call.arrival_seams import CODECS, Arrivals, Arrived
 from kioskd.call.seams import KeyframeRequester
-from kioskd.picture.arriving import Whole
+from kioskd.picture.lipsync import Clock, LipSync
 
 
 @contextlib.asynccontextmanager
-async def receiving() -> AsyncIterator[tuple[RTCRtpReceiver, Any]]:
+async def receiving(lips: LipSync | None = None) -> AsyncIterator[tuple[RTCRtpReceiver, Any]]:
     """Give a receiver of pictures whose arrivals are ours, and what lets them begin."""
     kiosk, agent = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
     video = kiosk.addTransceiver("video", "recvonly")
@@ -29,7 +30,7 @@ async def receiving() -> AsyncIterator[tuple[RTCRtpReceiver, Any]]:
     assert capabilities is not None
     wanted = ("video/VP8", "video/rtx")
     video.setCodecPreferences([c for c in capabilities.codecs if c.mimeType in wanted])
-    asking = asyncio.create_task(Arrivals(video.receiver).run())
+    asking = asyncio.create_task(Arrivals(video.receiver, lips or LipSync()).run())
     agent.addTrack(VideoStreamTrack())
 
     async def join() -> None:
@@ -55,7 +56,7 @@ async def test_received_frames_stay_encoded_and_key_frames_can_be_asked_for() ->
         requester = KeyframeRequester(receiver)
         for number in range(60):
             frame: object = await receiver.track.recv()
-            assert isinstance(frame, Whole)
+            assert isinstance(frame, Arrived)
             assert frame.key or number > 0
             assert decoder.decode(Packet(frame.data))[0].width == 640
             keys += frame.key
@@ -87,20 +88,21 @@ async def test_what_is_lost_again_is_asked_for_again() -> None:
         transport._handle_rtp_data = losing  # type: ignore[method-assign]
         await join()
         frames: list[Any] = [await receiver.track.recv() for _ in range(45)]
-    # No picture is missing, at 30 a second of 90 kHz.
-    steps = [after.timestamp - before.timestamp for before, after in itertools.pairwise(frames)]
-    assert all(abs(step - 3000) < 100 for step in steps)
+    # No picture is missing, at 30 a second.
+    steps = [after.micros - before.micros for before, after in itertools.pairwise(frames)]
+    assert all(abs(step - 33_333) < 1_000 for step in steps)
     assert [frame.key for frame in frames].count(True) == 1
     assert [count >= 2 for count in lost.values()] == [True, True]
 
 
 async def test_what_the_page_cannot_decode_does_not_get_there() -> None:
-    taken: list[Whole] = []
+    taken: list[Arrived] = []
     codecs = {96: SimpleNamespace(name="VP8"), 97: SimpleNamespace(name="H264")}
     track = SimpleNamespace(_queue=SimpleNamespace(put_nowait=taken.append))
     names = {"_RTCRtpReceiver__jitter_buffer": None, "_RTCRtpReceiver__nack_generator": None}
-    receiver: Any = SimpleNamespace(_track=track, **names, **{CODECS: codecs})
-    arrivals = Arrivals(receiver)
+    reports = {"_handle_rtcp_packet": None}
+    receiver: Any = SimpleNamespace(_track=track, **names, **reports, **{CODECS: codecs})
+    arrivals = Arrivals(receiver, LipSync())
     key = b"\x10\x00\x00\x9d\x01\x2a"
     for number, kind in enumerate((97, 96, 97)):
         packet: Any = SimpleNamespace(
@@ -113,3 +115,43 @@ async def test_what_the_page_cannot_decode_does_not_get_there() -> None:
         )
         assert arrivals.add(packet) == (False, None)
     assert [one.data for one in taken] == [key]
+
+
+class Heeded(LipSync):
+    """Lip sync that has a picture wait for a second, once it knows the sender's clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reported: list[tuple[Clock, int, float]] = []
+
+    def report(self, clock: Clock, source: int, timestamp: int, ntp_s: float) -> None:
+        """Note it."""
+        self.reported.append((clock, timestamp, ntp_s))
+
+    def wait(self, source: int, timestamp: int, now: float) -> float:
+        """Tell a second, or nothing before."""
+        return 1.0 if self.reported else 0.0
+
+
+async def test_the_senders_reports_tell_when_a_picture_is_due() -> None:
+    lips = Heeded()
+    async with receiving(lips) as (receiver, join), asyncio.timeout(20):
+        seen: set[int] = set()
+        handle = receiver._handle_rtp_packet
+
+        async def note(packet: Any, arrival_time_ms: int) -> None:
+            seen.add(packet.timestamp)
+            await handle(packet, arrival_time_ms=arrival_time_ms)
+
+        receiver._handle_rtp_packet = note  # type: ignore[method-assign]
+        await join()
+        before = aiortc.clock.current_ntp_time() / (1 << 32)
+        while not lips.reported:
+            frame: Any = await receiver.track.recv()
+        now = asyncio.get_running_loop().time()
+        while frame.due < now + 0.5:
+            frame = await receiver.track.recv()
+    clock, timestamp, ntp_s = lips.reported[0]
+    assert clock is Clock.PICTURE
+    assert timestamp in seen
+    assert 0 < ntp_s - before < 20

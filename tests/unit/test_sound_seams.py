@@ -26,6 +26,7 @@ from kioskd.call.voice import BACKLOG_MOST_S, PACE_S, Pace, Voice
 from kioskd.control.api import CallStatus
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk
+from kioskd.picture.lipsync import LipSync
 from kioskd.sound import ladder, red
 from kioskd.sound.ladder import LossMemory, SpeechSettings, choose
 from kioskd.sound.opus import Decoder, duration
@@ -68,7 +69,7 @@ class End:
         return self.pc.getTransceivers()[0].receiver
 
     def prepare(self) -> LegSound:
-        self.sound = LegSound(self.pc.getTransceivers()[0])
+        self.sound = LegSound(self.pc.getTransceivers()[0], LipSync())
         if self._use_red:
             self.sound.use_red()
         return self.sound
@@ -165,7 +166,7 @@ async def _broken(_: bytes) -> None:
 async def test_the_voice_goes_on_without_a_speaker(
     play: Callable[[bytes], Awaitable[None]],
 ) -> None:
-    it = Voice()
+    it = Voice(LipSync())
     ticking = asyncio.create_task(it._tick(play, lambda: None))
     for number, payload in enumerate(packets(5.0)[:25]):
         it.take(RtpPacket(96, 0, number, number * 960, 7, payload))
@@ -177,7 +178,7 @@ async def test_the_voice_goes_on_without_a_speaker(
 
 
 async def test_packets_that_are_none_harm_nothing() -> None:
-    it = Voice()
+    it = Voice(LipSync())
     for payload in (b"", b"\xff", b"\x80", b"\x03", bytes(4000)):
         for kind in (96, RED_TYPE):
             it.take(RtpPacket(kind, 0, 1, 960, 7, payload))
@@ -210,7 +211,7 @@ def test_what_the_technician_sees_is_in_the_status() -> None:
 
 
 async def test_a_broken_jitter_buffer_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    it = Voice()
+    it = Voice(LipSync())
 
     def fail(_: float) -> bytes:
         raise ZeroDivisionError
