@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from bench.lines.recording import Concealment, Recording, Shown
 from bench.lines.speech import RATE, speech
 
 PAGES: Final = Path(__file__).with_name("page")
+WEB: Final = Path(__file__).parents[2] / "kioskd" / "web"
 ARGUMENTS: Final = (
     "--disable-features=WebRtcHideLocalIpsWithMdns",
     "--allow-loopback-in-peer-connection",
@@ -40,6 +42,7 @@ class Studio:
         self._app = web.Application(client_max_size=256 << 20)
         self._app.router.add_get("/speech", self._speech)
         self._app.router.add_get("/clip", self._pictures)
+        self._app.router.add_get("/thin.js", self._thin)
         self._app.router.add_post("/recording/{name}/{part}", self._keep)
         self._app.router.add_static("/", PAGES)
         self.address = ""
@@ -67,6 +70,15 @@ class Studio:
 
     async def _pictures(self, _: web.Request) -> web.FileResponse:
         return web.FileResponse(self._clip)
+
+    async def _thin(self, _: web.Request) -> web.Response:
+        """What the agent's page does about a thin line, as it is in the product."""
+        program, source = WEB / "node_modules/.bin/esbuild", WEB / "agent/thin.ts"
+        esbuild = await asyncio.create_subprocess_exec(
+            program, source, "--format=esm", stdout=subprocess.PIPE
+        )
+        made = (await esbuild.communicate())[0]
+        return web.Response(body=made, content_type="text/javascript")
 
     async def _keep(self, request: web.Request) -> web.Response:
         key = request.match_info["name"], request.match_info["part"]

@@ -251,7 +251,7 @@ async def call(
         ):
             begun = time.monotonic()
             async with asyncio.timeout(CONNECT_S):
-                await _meet(kiosk, agent, way)
+                await _meet(kiosk, agent, way, ours=kind == "kioskd")
             connected_s = time.monotonic() - begun
             started = await way.start()
             await asyncio.sleep(WARM_S)
@@ -286,9 +286,10 @@ async def _through(line: Line, kiosk: KioskEnd) -> None:
     await asyncio.sleep(line.call_s - begin + 1)
 
 
-async def _meet(kiosk: KioskEnd, agent: Page, way: Relay) -> None:
+async def _meet(kiosk: KioskEnd, agent: Page, way: Relay, *, ours: bool) -> None:
     offer = await kiosk.offer()
-    answer = await agent.evaluate("(sdp) => bench.answer(sdp)", led_through(offer, way.port_b))
+    led = led_through(offer, way.port_b)
+    answer = await agent.evaluate("([sdp, ours]) => bench.answer(sdp, ours)", [led, ours])
     await way.connect(address_of(offer), address_of(answer))
     await kiosk.accept(led_through(answer, way.port_a))
     await asyncio.gather(kiosk.connected(), agent.evaluate("bench.connected()"))

@@ -2,6 +2,8 @@
 // it hears and sees. The strip is that of drivers/camera/picture.py, the media settings are those
 // of kioskd/web/agent/call.ts.
 
+import { limit, Thin } from "./thin.js";
+
 const RATE = 48000;
 const FPS = 30;
 const WIDTH = 640;
@@ -10,6 +12,7 @@ const COLUMNS = 24;
 const BITS = 48;
 const WRAP = 2 ** 32;
 const CHUNK = 64 * 1024;
+const THIN_MS = 2000; // as kioskd/web/agent/callview.ts
 
 const peer = new RTCPeerConnection();
 const context = new AudioContext({ sampleRate: RATE });
@@ -22,6 +25,7 @@ let mouth = null;
 let ear = null;
 let local = null;
 let scanner = null;
+let thin = null; // what the agent's page of kioskd does; the peer is Chromium by itself
 
 const wall = () => performance.timeOrigin + performance.now();
 const fetched = async (path) => (await fetch(path)).arrayBuffer();
@@ -173,6 +177,11 @@ window.bench = {
     mouth.connect(voice);
     local = new MediaStream([...voice.stream.getTracks(), camera(await fetched("clip"))]);
     setInterval(async () => stats.push(counters(await peer.getStats())), 1000);
+    setInterval(async () => {
+      if (thin === null) return;
+      const report = await peer.getStats();
+      await limit(peer, thin.look([...report.values()], performance.now()));
+    }, THIN_MS);
   },
 
   // Hears and sees itself, without any line: the sound `delay` seconds later.
@@ -190,7 +199,8 @@ window.bench = {
     return gathered();
   },
 
-  async answer(sdp) {
+  async answer(sdp, asAgentOfKioskd) {
+    if (asAgentOfKioskd) thin = new Thin();
     await peer.setRemoteDescription({ type: "offer", sdp });
     for (const track of local.getTracks()) peer.addTrack(track, local);
     await peer.setLocalDescription(await peer.createAnswer());

@@ -5,6 +5,7 @@ import { type Channels, Leg } from "./leg";
 import type { Message } from "./line";
 import { type Counters, measure, type Quality } from "./quality";
 import { gauge, Pace } from "./pace";
+import { limit, Thin } from "./thin";
 import { Receiver, Sender } from "./transfer";
 
 const HEARTBEAT_MS = 1000;
@@ -56,6 +57,7 @@ export class Call {
   private timer = 0;
   private counters: Counters = { at: performance.now(), bytes: 0, lost: 0, received: 0 };
   private heard: Totals | null = null;
+  private thin = new Thin();
 
   constructor(
     private readonly iceServers: RTCIceServer[],
@@ -103,7 +105,7 @@ export class Call {
     this.say({ type: "media", audio, video });
   }
 
-  /** Measures the connection, and tells the kiosk what is heard of it. */
+  /** Measures the connection, tells the kiosk what is heard of it, and heeds a thin line. */
   async quality(): Promise<Quality> {
     const { leg } = this;
     const stats = [...((await leg?.peer.getStats())?.values() ?? [])];
@@ -114,6 +116,7 @@ export class Call {
     const { message, now: heard } = hearing(stats, this.heard, at);
     this.heard = heard;
     if (message !== null && this.up) this.send(message);
+    if (leg !== null) await limit(leg.peer, this.thin.look(stats, at));
     return quality;
   }
 
@@ -161,6 +164,7 @@ export class Call {
     this.heardAt = performance.now();
     this.counters = { at: this.heardAt, bytes: 0, lost: 0, received: 0 };
     this.heard = null;
+    this.thin = new Thin();
     this.receiver.attach(channels.toAgent);
     this.sender.attach(channels.toKiosk, new Pace(gauge(leg.peer)));
     for (const { message } of this.unheard) this.send(message);

@@ -1,6 +1,7 @@
 // What this browser hears and sees of the resident: `hearing` of docs/protocol.md, by getStats.
 
 import type { Message } from "./line";
+import type { Stat } from "./quality";
 
 export interface Totals {
   at: number;
@@ -13,8 +14,6 @@ export interface Totals {
   emitted: number;
   frozen: number;
 }
-
-type Stat = Record<string, unknown> & { type: string };
 
 const SAMPLES_A_MS = 48;
 const number = (value: unknown): number => (typeof value === "number" ? value : 0);

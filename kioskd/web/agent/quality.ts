@@ -20,7 +20,7 @@ export interface Quality {
   rate: number;
 }
 
-type Stat = Record<string, unknown> & { type: string };
+export type Stat = Record<string, unknown> & { type: string };
 
 const number = (value: unknown): number => (typeof value === "number" ? value : 0);
 
