@@ -28,7 +28,7 @@ from tests.attacks.table import claims_of
 from tests.attacks.test_attacks import FLOW_S, keep
 from tests.attacks.wire import Eavesdropper
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, sign_in
+from tests.e2e.conftest import sign_in
 
 pytestmark = pytest.mark.e2e
 
@@ -117,7 +117,7 @@ async def test_an_agent_without_a_token_is_told_and_asks_for_nothing() -> None:
             await expect(page.locator("#toast")).to_contain_text("n'a pas confirmé")
             await take(one, page)
             state = page.get_by_test_id("call-state")
-            await expect(state).to_have_attribute("data-state", "ended", timeout=LONG_MS)
+            await expect(state).to_have_attribute("data-state", "ended")
             assert one.kiosk.visit.scene is Scene.WAITING
         assert claims == []
 
@@ -179,7 +179,7 @@ async def test_the_page_gives_a_false_kiosk_nothing(name: str) -> None:
 
         async with between(one.port, port, to_agents=to_agents, to_kiosk=to_kiosk):
             await take(one, page)
-            await expect(page.locator("#toast")).to_contain_text(WORDS[fault], timeout=LONG_MS)
+            await expect(page.locator("#toast")).to_contain_text(WORDS[fault])
             await one.until(lambda: one.kiosk.visit.refused is fault, "the kiosk is not told")
             await page.close()  # what the page had not sent by now it never will
         keep(

@@ -12,8 +12,6 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e import stage
 
-LONG_MS = 30_000
-
 
 @dataclass
 class Scenery:
@@ -74,10 +72,8 @@ async def in_call(scenery: Scenery) -> None:
     await expect(screen.locator("body")).to_have_attribute("data-scene", "waiting")
     await expect(screen.get_by_test_id("place")).to_be_visible()
     await agent.get_by_test_id("take").first.click()
-    await expect(screen.locator("body")).to_have_attribute("data-scene", "talking", timeout=LONG_MS)
-    await expect(agent.get_by_test_id("call-state")).to_have_attribute(
-        "data-state", "talking", timeout=LONG_MS
-    )
+    await expect(screen.locator("body")).to_have_attribute("data-scene", "talking")
+    await expect(agent.get_by_test_id("call-state")).to_have_attribute("data-state", "talking")
 
 
 async def moving_counters(page: Page, selector: str) -> list[int]:
@@ -94,6 +90,6 @@ async def moving_counters(page: Page, selector: str) -> list[int]:
 async def back_to_the_choice(screen: Page) -> None:
     """Press Back on the last page; the choice comes once all is wiped."""
     body = screen.locator("body")
-    await expect(body).to_have_attribute("data-scene", "ended", timeout=LONG_MS)
+    await expect(body).to_have_attribute("data-scene", "ended")
     await screen.get_by_test_id("back").click()
-    await expect(body).to_have_attribute("data-scene", "choosing", timeout=LONG_MS)
+    await expect(body).to_have_attribute("data-scene", "choosing")

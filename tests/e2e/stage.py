@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from playwright.async_api import Browser, Page, Playwright
+from playwright.async_api import Browser, Page, Playwright, expect
 
 from drivers.camera.picture import Painter
 
+expect.set_options(timeout=30_000)  # as actions have: a busy machine is slow, not wrong
 ARTEFACTS = Path(__file__).parents[2] / "build" / "e2e"
 CHROMIUM = "/usr/bin/chromium"
 AGENT_TONE_HZ = 1000

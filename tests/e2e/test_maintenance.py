@@ -11,7 +11,6 @@ from playwright.async_api import expect
 
 from tests.e2e import stage
 from tests.e2e.conftest import (
-    LONG_MS,
     Scenery,
     back_to_the_choice,
     in_call,
@@ -37,23 +36,23 @@ async def kioskctl(scenery: Scenery, *arguments: str) -> tuple[int, str]:
 async def test_everybody_is_told_and_nobody_can_call() -> None:
     async with scenery_of() as scenery:
         screen, agent = scenery.screen, scenery.agent
-        await expect(screen.get_by_test_id("service-caf")).to_be_enabled(timeout=LONG_MS)
+        await expect(screen.get_by_test_id("service-caf")).to_be_enabled()
         await expect(agent.get_by_test_id("unavailable")).to_be_hidden()
         code, said = await kioskctl(scenery, "maintenance", "on")
         assert (code, said.startswith("maintenance is on")) == (0, True)
         title = screen.get_by_test_id("maintenance")
-        await expect(title).to_have_text("Cette borne est en maintenance.", timeout=LONG_MS)
-        await expect(screen.get_by_test_id("service-caf")).to_have_count(0, timeout=LONG_MS)
+        await expect(title).to_have_text("Cette borne est en maintenance.")
+        await expect(screen.get_by_test_id("service-caf")).to_have_count(0)
         closed = agent.get_by_test_id("unavailable")
-        await expect(closed).to_be_visible(timeout=LONG_MS)
-        await expect(closed.locator("li")).to_contain_text("en maintenance", timeout=LONG_MS)
+        await expect(closed).to_be_visible()
+        await expect(closed.locator("li")).to_contain_text("en maintenance")
         await screen.screenshot(path=stage.ARTEFACTS / "screen-maintenance.png")
         await agent.screenshot(path=stage.ARTEFACTS / "agent-maintenance.png")
         await screen.get_by_test_id("language-en").click()
-        await expect(title).to_have_text("This kiosk is being serviced.", timeout=LONG_MS)
+        await expect(title).to_have_text("This kiosk is being serviced.")
 
         await kioskctl(scenery, "maintenance", "off")
-        await expect(closed).to_be_hidden(timeout=LONG_MS)
+        await expect(closed).to_be_hidden()
         await in_call(scenery)
 
 
@@ -68,14 +67,12 @@ async def test_a_visit_under_way_is_served_to_its_end() -> None:
         assert "the agent would not see the resident" in said
         code, said = await kioskctl(scenery, "restart", "camera", "--now")
         assert code == 0, said
-        await expect(screen.locator("body")).to_have_attribute(
-            "data-scene", "talking", timeout=LONG_MS
-        )
+        await expect(screen.locator("body")).to_have_attribute("data-scene", "talking")
         await moving_counters(agent, "[data-testid=remote-video]")
         await moving_counters(screen, "[data-testid=remote-picture]")
         await expect(agent.get_by_test_id("unavailable")).to_be_hidden()
         await screen.get_by_test_id("hang-up").click()
         await back_to_the_choice(screen)
-        await expect(screen.get_by_test_id("maintenance")).to_be_visible(timeout=LONG_MS)
+        await expect(screen.get_by_test_id("maintenance")).to_be_visible()
         await agent.get_by_test_id("back").click()
-        await expect(agent.get_by_test_id("unavailable")).to_be_visible(timeout=LONG_MS)
+        await expect(agent.get_by_test_id("unavailable")).to_be_visible()

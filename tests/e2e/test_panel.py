@@ -23,7 +23,7 @@ from kioskd.simulation.agent_pages import AgentPages
 from kioskd.simulation.broker import EmbeddedBroker, free_port
 from tests.contract.panel_emulator import PanelEmulator
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, sign_in
+from tests.e2e.conftest import sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -118,9 +118,7 @@ class Stand:
         self.press(PanelEvent.PRESS)
 
     async def scene(self, name: str) -> None:
-        await expect(self.screen.locator("body")).to_have_attribute(
-            "data-scene", name, timeout=LONG_MS
-        )
+        await expect(self.screen.locator("body")).to_have_attribute("data-scene", name)
 
     async def lamps(self, call: LampPattern, camera: LampPattern) -> None:
         wanted = {Lamp.CALL: call, Lamp.CAMERA: camera}
@@ -186,7 +184,7 @@ async def stand() -> AsyncIterator[Stand]:
         await one.start()
         await stage.wait_for((folder / "control.sock").exists, 30, "the daemon does not start")
         await screen.goto((folder / "screen.html").as_uri())
-        await expect(screen.get_by_test_id("service-caf")).to_be_enabled(timeout=LONG_MS)
+        await expect(screen.get_by_test_id("service-caf")).to_be_enabled()
         await one.lamps(OFF, OFF)
         yield one
         await screen.screenshot(path=stage.ARTEFACTS / "panel-last.png")
@@ -208,21 +206,19 @@ async def test_a_whole_visit_by_buttons_alone(stand: Stand, tmp_path: Path) -> N
     await screen.screenshot(path=stage.ARTEFACTS / "panel-talking.png")
     await agent.get_by_test_id("scan-request").click()
     await stand.press_on("scan-start")
-    await expect(screen.get_by_test_id("scan-page")).to_have_count(1, timeout=LONG_MS)
+    await expect(screen.get_by_test_id("scan-page")).to_have_count(1)
     await stand.press_on("scan-send")
     received = agent.get_by_test_id("received-document")
-    await expect(received).to_have_attribute("data-pages", "1", timeout=LONG_MS)
+    await expect(received).to_have_attribute("data-pages", "1")
     await stand.press_on("scan-close")
 
     letter = tmp_path / "courrier.pdf"
     stage.make_pdf(letter, ["ATTESTATION"])
     await agent.get_by_test_id("print-file").set_input_files(letter)
-    await expect(screen.get_by_test_id("print-page")).to_have_count(1, timeout=LONG_MS)
+    await expect(screen.get_by_test_id("print-page")).to_have_count(1)
     await screen.screenshot(path=stage.ARTEFACTS / "panel-print.png")
     await stand.press_on("print-accept")
-    await expect(screen.get_by_test_id("print-panel")).to_have_attribute(
-        "data-stage", "printed", timeout=LONG_MS
-    )
+    await expect(screen.get_by_test_id("print-panel")).to_have_attribute("data-stage", "printed")
     await stand.press_on("print-close")
     await stand.press_on("hang-up")
     await stand.scene("ended")
@@ -253,7 +249,7 @@ async def test_the_lamps_are_right_after_the_panel_or_the_daemon_was_gone(stand:
     await stand.start()
     await stand.lamps(OFF, OFF)
     await stand.scene("choosing")
-    await expect(stand.screen.get_by_test_id("offline")).to_be_hidden(timeout=LONG_MS)
+    await expect(stand.screen.get_by_test_id("offline")).to_be_hidden()
     await stand.press_on("service-caf")
     await stand.scene("waiting")
     await stand.lamps(BLINK, OFF)

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, Scenery, in_call
+from tests.e2e.conftest import Scenery, in_call
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -26,9 +26,9 @@ async def test_a_printer_without_paper_and_one_whose_power_fails(scenery: Scener
     await asyncio.to_thread(stage.make_pdf, path, ["UN", "DEUX", "TROIS"])
     await asyncio.to_thread(fault, scenery, "paper-out 1")
     await agent.get_by_test_id("print-file").set_input_files(path)
-    await screen.get_by_test_id("print-accept").click(timeout=LONG_MS)
+    await screen.get_by_test_id("print-accept").click()
     panel, help_line = screen.get_by_test_id("print-panel"), agent.get_by_test_id("print-help")
-    await expect(panel).to_have_attribute("data-stage", "held", timeout=LONG_MS)
+    await expect(panel).to_have_attribute("data-stage", "held")
     await expect(panel).to_contain_text("Il n'y a plus de papier")
     await expect(panel).to_contain_text("L'impression reprendra toute seule")
     await expect(agent.get_by_test_id("print-status")).to_contain_text("plus de papier")
@@ -39,7 +39,7 @@ async def test_a_printer_without_paper_and_one_whose_power_fails(scenery: Scener
         with contextlib.suppress(psutil.NoSuchProcess):
             if one.name() == "ippeveprinter":
                 one.kill()
-    await expect(panel).to_have_attribute("data-stage", "failed", timeout=LONG_MS)
+    await expect(panel).to_have_attribute("data-stage", "failed")
     await expect(panel).to_contain_text("L'imprimante a perdu le document")
     await expect(agent.get_by_test_id("print-status")).to_contain_text("perdu par l'imprimante")
     await expect(help_line).to_contain_text("ce qui est sorti")

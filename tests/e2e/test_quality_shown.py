@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, in_call, scenery_of
+from tests.e2e.conftest import in_call, scenery_of
 from tests.e2e.test_maintenance import kioskctl
 
 pytestmark = pytest.mark.e2e
@@ -34,7 +34,7 @@ line that really loses is in tests/peer/test_call_quality.py.
 
 async def bars(page: Page, testid: str) -> int:
     shown = page.get_by_test_id(testid)
-    await expect(shown).to_be_visible(timeout=LONG_MS)
+    await expect(shown).to_be_visible()
     return int(await shown.get_attribute("data-bars") or -1)
 
 
@@ -55,7 +55,7 @@ async def test_bars_words_and_figures() -> None:
         await agent.evaluate(WORSE)
         note = agent.locator(".note")
         weak = "La ligne du point d'accueil est faible, le son est prioritaire."
-        await expect(note).to_contain_text(weak, timeout=LONG_MS)
+        await expect(note).to_contain_text(weak)
         await expect(agent.get_by_test_id("quality")).to_have_attribute("data-level", "poor")
         await expect(agent.get_by_test_id("quality")).to_contain_text("Liaison faible")
         await expect(screen.get_by_test_id("line-weak")).to_have_text("Liaison faible")

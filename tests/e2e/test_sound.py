@@ -9,7 +9,7 @@ from playwright.async_api import Locator, expect
 
 from kioskd.simulation.pipewire import PIPEWIRE
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, Scenery, back_to_the_choice, in_call
+from tests.e2e.conftest import Scenery, back_to_the_choice, in_call
 from tests.e2e.sound import heard_in_page, play_into_microphone, pulse
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -32,7 +32,7 @@ async def test_the_resident_sees_to_be_heard_and_is_told_when_not(scenery: Scene
 
     # Nothing is played into the virtual microphone: it gives digital silence.
     deaf = screen.get_by_test_id("microphone-notice")
-    await expect(deaf).to_be_visible(timeout=LONG_MS)
+    await expect(deaf).to_be_visible()
     await expect(agent.locator(".note")).to_contain_text("n'entend rien")
     await expect(own).to_have_attribute("aria-valuenow", "0")
     await screen.screenshot(path=stage.ARTEFACTS / "screen-silent.png")
@@ -62,9 +62,9 @@ async def test_the_call_outlives_the_death_of_pipewire(scenery: Scenery) -> None
     try:
         sound.signal(PIPEWIRE, signal.SIGKILL)
         for notice in ("microphone-notice", "speaker-notice"):
-            await expect(screen.get_by_test_id(notice)).to_be_visible(timeout=LONG_MS)
+            await expect(screen.get_by_test_id(notice)).to_be_visible()
         await sound.restart(PIPEWIRE)
-        await expect(screen.get_by_test_id("speaker-notice")).to_be_hidden(timeout=LONG_MS)
+        await expect(screen.get_by_test_id("speaker-notice")).to_be_hidden()
         async with play_into_microphone(scenery.demo.folder, stage.KIOSK_TONE_HZ):
             await heard_in_page(scenery.agent, stage.KIOSK_TONE_HZ)
         await rises(screen.get_by_test_id("agent-level"), 5)

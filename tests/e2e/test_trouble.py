@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, Scenery, in_call, moving_counters, scenery_of, sign_in
+from tests.e2e.conftest import Scenery, in_call, moving_counters, scenery_of, sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -50,11 +50,11 @@ async def test_a_broker_that_dies_does_not_touch_a_call_and_is_found_again() -> 
         await agent.get_by_test_id("hang-up").click()
         await expect(screen.locator("body")).to_have_attribute("data-scene", "ended")
         await screen.get_by_test_id("back").click()
-        await expect(screen.locator(".notice")).to_be_visible(timeout=LONG_MS)
+        await expect(screen.locator(".notice")).to_be_visible()
         await expect(screen.get_by_test_id("service-caf")).to_be_disabled()
         await screen.screenshot(path=stage.ARTEFACTS / "screen-no-broker.png")
         async with broker_again(scenery.demo):
-            await expect(screen.get_by_test_id("service-caf")).to_be_enabled(timeout=LONG_MS)
+            await expect(screen.get_by_test_id("service-caf")).to_be_enabled()
             await agent.get_by_test_id("back").click()
             await in_call(scenery)
 
@@ -77,7 +77,7 @@ async def test_a_printer_that_dies_in_a_call_is_said_and_the_call_goes_on(
     row = scenery.agent.locator("[data-kind=printer]")
     await expect(row).to_have_attribute("data-state", "ready")
     child(scenery.demo, "ippeveprinter").kill()
-    await expect(row).to_contain_text("éteint ou injoignable", timeout=LONG_MS)
+    await expect(row).to_contain_text("éteint ou injoignable")
     await moving_counters(scenery.agent, "[data-testid=remote-video]")
 
 
@@ -93,7 +93,7 @@ async def test_of_two_agents_who_take_one_call_the_second_is_told_by_whom() -> N
             *(page.get_by_test_id("take").dispatch_event("click") for page in pages.values())
         )
         talking = scenery.screen.get_by_test_id("agent-name")
-        await expect(talking).to_be_visible(timeout=LONG_MS)
+        await expect(talking).to_be_visible()
         winner = await talking.inner_text()
         (loser,) = [name for name in pages if name != winner]
         await expect(pages[loser].get_by_test_id("error")).to_have_text(
@@ -118,6 +118,6 @@ async def test_what_is_no_pdf_is_refused_in_words(tmp_path: Path) -> None:
         await expect(said).to_have_text("Ce fichier dépasse 20 Mo.")
         await chosen.set_input_files(broken)  # only the kiosk can tell
         status = agent.get_by_test_id("print-status")
-        await expect(status).to_have_attribute("data-stage", "failed", timeout=LONG_MS)
+        await expect(status).to_have_attribute("data-stage", "failed")
         await expect(status).to_contain_text("document abîmé")
         await expect(scenery.screen.locator("body")).to_have_attribute("data-scene", "talking")

@@ -19,7 +19,7 @@ from playwright.async_api import Page, expect
 from kioskd.control import client
 from kioskd.hal.device import DeviceState
 from tests.e2e import stage
-from tests.e2e.conftest import LONG_MS, Scenery, in_call, moving_counters, sign_in
+from tests.e2e.conftest import Scenery, in_call, moving_counters, sign_in
 from tests.e2e.sound import heard_at_speaker, heard_in_page, play_into_microphone
 
 HIDDEN = (0.2, 0.3, 0.7, 0.4)
@@ -73,14 +73,14 @@ async def scan(screen: Page, agent: Page) -> None:
     await expect(panel).to_have_attribute("data-stage", "asking")
     await expect(agent.get_by_test_id("received-document")).to_have_count(0)
     await screen.get_by_test_id("scan-start").click()
-    await expect(panel).to_have_attribute("data-stage", "preview", timeout=LONG_MS)
+    await expect(panel).to_have_attribute("data-stage", "preview")
     await expect(screen.get_by_test_id("scan-page")).to_have_count(1)
     await screen.screenshot(path=stage.ARTEFACTS / "screen-scan.png")
     await expect(agent.get_by_test_id("received-document")).to_have_count(0)  # not sent yet
     await hide(screen)
     await screen.get_by_test_id("scan-send").click()
     received = agent.get_by_test_id("received-document")
-    await expect(received).to_have_attribute("data-pages", "1", timeout=LONG_MS)
+    await expect(received).to_have_attribute("data-pages", "1")
     async with agent.expect_download() as download:
         await agent.get_by_test_id("received-download").click()
     path = await (await download.value).path()
@@ -135,16 +135,14 @@ async def print_document(screen: Page, agent: Page, demo: stage.Demo, folder: Pa
     stage.make_pdf(letter, ["ATTESTATION", "DROITS"])
     await agent.get_by_test_id("print-file").set_input_files(letter)
     panel = screen.get_by_test_id("print-panel")
-    await expect(panel).to_have_attribute("data-stage", "asking", timeout=LONG_MS)
+    await expect(panel).to_have_attribute("data-stage", "asking")
     await expect(screen.get_by_test_id("print-page")).to_have_count(2)
     await screen.screenshot(path=stage.ARTEFACTS / "screen-print.png")
     spool = demo.folder / "cups"
     assert not printed_files(spool), "printed before the resident agreed"
     await screen.get_by_test_id("print-accept").click()
-    await expect(panel).to_have_attribute("data-stage", "printed", timeout=LONG_MS)
-    await expect(agent.get_by_test_id("print-status")).to_have_attribute(
-        "data-stage", "printed", timeout=LONG_MS
-    )
+    await expect(panel).to_have_attribute("data-stage", "printed")
+    await expect(agent.get_by_test_id("print-status")).to_have_attribute("data-stage", "printed")
     papers = printed_files(spool)
     assert len(papers) == 1
     # A printer that stacks face up gets the last page first.
@@ -192,9 +190,7 @@ async def everything_is_wiped(demo: stage.Demo) -> None:
 async def test_a_closed_agents_tab_ends_the_visit(scenery: Scenery) -> None:
     await in_call(scenery)
     await scenery.agent.close(run_before_unload=False)
-    await expect(scenery.screen.locator("body")).to_have_attribute(
-        "data-scene", "ended", timeout=LONG_MS
-    )
+    await expect(scenery.screen.locator("body")).to_have_attribute("data-scene", "ended")
     await everything_is_wiped(scenery.demo)
 
 

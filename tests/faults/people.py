@@ -19,7 +19,7 @@ from playwright.async_api import Page, expect
 
 from kioskd.screen.messages import View
 from kioskd.visit.words import LineQuality
-from tests.e2e.conftest import LONG_MS, sign_in
+from tests.e2e.conftest import sign_in
 
 RECONNECT_S = 0.05
 NAME = "Léa"
@@ -156,9 +156,9 @@ class Agent:
 
     async def take(self) -> None:
         """Take the call that waits, and watch it."""
-        await self.page.get_by_test_id("take").first.click(timeout=LONG_MS)
+        await self.page.get_by_test_id("take").first.click()
         await expect(self.page.get_by_test_id("call-state")).to_have_attribute(
-            "data-state", "talking", timeout=LONG_MS
+            "data-state", "talking"
         )
         await self.page.evaluate(WATCH)
 
