@@ -26,6 +26,16 @@ HOLD_DEVICES = """() => {
     return open(wanted);
   };
 }"""
+NOWHERE_FIRST = """() => {
+  const Real = window.RTCPeerConnection;
+  window.made = 0;
+  window.RTCPeerConnection = class extends Real {
+    constructor(configuration) {
+      super(window.made++ ? configuration : { ...configuration, iceTransportPolicy: 'relay' });
+    }
+  };
+}"""
+"""The page's first connection finds no address: without a TURN server it may use none."""
 REFUSE_DEVICES = """() => {
   navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('NotAllowedError'));
 }"""
@@ -71,3 +81,11 @@ async def test_an_agent_without_devices_sees_and_hears_the_resident() -> None:
         await moving_counters(scenery.agent, "[data-testid=remote-video]")
         notice = scenery.agent.locator(".own .missing")
         await expect(notice).to_contain_text("micro")
+
+
+async def test_a_connection_that_finds_no_address_is_made_anew() -> None:
+    async with scenery_of() as scenery:
+        await scenery.agent.evaluate(NOWHERE_FIRST)
+        await in_call(scenery)
+        await moving_counters(scenery.agent, "[data-testid=remote-video]")
+        assert await scenery.agent.evaluate("window.made") == 2

@@ -12,6 +12,7 @@ const HEARTBEAT_MS = 1000;
 const INTERRUPTED_MS = 3500;
 const FRESH_MS = 10_000; // longer than the kiosk waits for one leg
 const LOST_MS = 35_000; // docs/protocol.md: the kiosk looks for another path for 30 s
+const CONNECTIONS = 3; // for one offer; as long as a connection takes to find that it has no address
 
 /** Camera and microphone; what is missing or refused is left out, down to null for neither. */
 export async function localMedia(): Promise<MediaStream | null> {
@@ -78,12 +79,24 @@ export class Call {
   async answer(number: number, sdp: string): Promise<string | null> {
     if (this.closed || !(number > this.number)) return null;
     this.number = number;
+    if (this.leg !== null) this.setInterrupted(true);
+    for (let left = CONNECTIONS; ; left--) {
+      const leg = this.renew();
+      const answer = await leg.answer(sdp, this.local);
+      if (this.closed || this.fresh !== leg) return null; // another offer has come
+      // A busy Chromium makes a connection now and then that finds no address, however long one
+      // waits: nobody could reach it.
+      if (left === 1 || leg.reachable) return answer;
+    }
+  }
+
+  /** Begins a leg, which is taken into use once it stands. */
+  private renew(): Leg {
     this.fresh?.close();
     const leg = this.spare ?? new Leg(this.iceServers);
     this.spare = null;
     this.fresh = leg;
     this.freshAt = performance.now();
-    if (this.leg !== null) this.setInterrupted(true);
     leg.onOpen = (channels) => this.use(leg, channels);
     leg.onTrack = () => {
       if (this.leg === null) this.show(leg);
@@ -91,7 +104,7 @@ export class Call {
     leg.onClosed = () => {
       if (this.leg === null) this.broken("failed");
     };
-    return leg.answer(sdp, this.local);
+    return leg;
   }
 
   say(message: Message): void {

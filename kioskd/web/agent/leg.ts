@@ -1,6 +1,7 @@
 // One leg of a call: the answering side of one peer connection and its three channels.
 
 const GATHER_MS = 2000; // from the beginning: by then a server that answers has done so
+const NOWHERE_MS = 1000; // the machine's own addresses come within a tenth of it
 const LEAST_MS = 200;
 const SIBLINGS_MS = 20; // of a candidate: the machine's other addresses come with its first
 const FAREWELL_MS = 300; // the control channel's last message leaves before the connection closes
@@ -78,6 +79,9 @@ export class Leg {
       // A STUN or TURN server that does not answer delays nobody for long.
       const spent = performance.now() - this.begun;
       const limit = setTimeout(resolve, Math.max(LEAST_MS, GATHER_MS - spent));
+      setTimeout(() => {
+        if (!this.reachable) resolve();
+      }, NOWHERE_MS);
       const look = (): void => {
         const complete = this.peer.iceGatheringState === "complete";
         if (!complete && !this.enough()) return;
@@ -87,6 +91,11 @@ export class Leg {
       this.peer.onicegatheringstatechange = this.peer.onicecandidate = look;
       look();
     });
+  }
+
+  /** Whether the answer says where: else nobody can reach this connection. */
+  get reachable(): boolean {
+    return this.peer.localDescription?.sdp.includes("a=candidate:") ?? false;
   }
 
   private enough(): boolean {
