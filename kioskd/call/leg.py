@@ -357,11 +357,7 @@ class Leg:
             pass  # it cannot be sent any more: the agent finds out by its heartbeat
         for task in self._tasks:
             task.cancel()
-        endings = list(self._tasks)
-        if self._pc is not None:
-            endings.append(asyncio.create_task(self._pc.close(), name="leg connection close"))
-        if endings:
-            await self._end(endings)
+        await self._end(list(self._tasks))
         if self._picture is not None:
             self._picture.close()
         self._audio.stop()
@@ -369,12 +365,18 @@ class Leg:
         self._channels.release()
         self._advance(LegState.CLOSED)
 
-    @staticmethod
-    async def _end(endings: list[asyncio.Task[Any]]) -> None:
+    async def _end(self, endings: list[asyncio.Task[Any]]) -> None:
+        closing = None
+        if self._pc is not None:
+            closing = seams.closing(self._pc)
+            endings.append(closing)
+        if not endings:
+            return
         done, pending = await asyncio.wait(endings, timeout=CLOSE_S)
         for task in pending:
             log.warning("leg.close_stuck", task=task.get_name())
-            task.cancel()
+            if task is not closing:
+                task.cancel()
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.warning("leg.close_failed", task=task.get_name(), error=repr(error))

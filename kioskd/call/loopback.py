@@ -93,9 +93,7 @@ class _Mirror:
         return self._pc.localDescription.sdp
 
     async def close(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._pc.close()
+        await asyncio.wait([seams.closing(self._pc)], timeout=CLOSE_S)
 
     def _arrived(self, track: MediaStreamTrack) -> None:
         self._pc.addTrack(_Given(track, self._seen if track.kind == "video" else self._heard))

@@ -209,6 +209,17 @@ def resolve_names_beside(gatherer: RTCIceGatherer) -> None:
 _LATE: Final[set[asyncio.Task[None]]] = set()
 
 
+def closing(pc: RTCPeerConnection) -> asyncio.Task[None]:
+    """Begin to close a connection, which goes on to its end however long anybody waits for it.
+
+    aiortc closes once: the sockets and tasks that a cancelled close had not come to would stay.
+    """
+    task = asyncio.create_task(pc.close(), name="leg connection close")
+    _LATE.add(task)
+    task.add_done_callback(_LATE.discard)
+    return task
+
+
 async def _close_after(connection: aioice.Connection, work: asyncio.Future[Any]) -> None:
     await asyncio.wait([work])
     await connection.close()

@@ -80,15 +80,24 @@ async def demo(folder: Path, *arguments: str) -> AsyncIterator[Demo]:
             screen = await _address(process.stdout, "screen")
             agent = await _address(process.stdout, "page")
         yield Demo(screen, agent, process.pid, folder)
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(5):
-            assert await process.wait() == 0
+        assert await _interrupted(process) == 0
     finally:
+        await _interrupted(process)  # its broker and its printer, of other users, end with it
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         await log
+
+
+async def _interrupted(process: asyncio.subprocess.Process) -> int | None:
+    """End it as Ctrl-C does; return its exit code, None if it has not ended after 5 s."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await process.wait()
+    return process.returncode
 
 
 async def _keep_log(stream: asyncio.StreamReader) -> None:
