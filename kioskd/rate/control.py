@@ -14,7 +14,7 @@ from kioskd.rate.sent import Report
 
 START_BPS: Final = 300_000
 """For a line that nobody knows yet. On one of 256 kbit/s more leaves a queue in the first second
-that a browser's jitter buffer remembers for half a minute (docs/rate.md)."""
+that is heard (docs/rate.md)."""
 LEAST_BPS: Final = 30_000
 """Speech at its least, and a little."""
 MOST_BPS: Final = 20e6
