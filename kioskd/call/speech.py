@@ -84,7 +84,8 @@ class SpeechEncoder(Encoder):
         if wanted == self._applied:
             return
         self._encoder.set_bit_rate(wanted.bit_rate)
-        self._encoder.set_loss(wanted.loss_percent)
+        # The packet that is repeated whole is the one that FEC would tell of, at the rate's cost.
+        self._encoder.set_loss(wanted.loss_percent, fec=wanted.red == 0)
         self._encoder.set_dtx(wanted.dtx)
         self._applied = wanted
 

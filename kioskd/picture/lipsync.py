@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-LEAD_S: Final = 0.06
+LEAD_S: Final = 0.03
 """How much earlier a picture goes to be decoded and painted than its voice goes to be heard. To
-do that takes some 20 ms; the rest is what nobody notices (ITU-R BT.1359: up to 125 ms of late
-sound, 45 ms of late picture) and what a conversation is quicker by."""
+do that takes some 20 ms; the rest is what a conversation is quicker by. What a browser needs to
+take up the voice, some 30 ms, comes to it: sound may be 125 ms late until somebody notices, and
+45 ms early (ITU-R BT.1359)."""
 MOST_S: Final = 0.4
 """A picture that would have to wait longer is shown at once: the reports are not to be believed."""
 _JUMP_S: Final = 0.15

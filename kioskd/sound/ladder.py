@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+RICH_BIT_RATE: Final = 48_000
+"""Where there is plenty of room. In-band FEC takes of a rate: at 2 % loss foreseen 32 kbit/s sound
+as 24 do without (PESQ 3.78), and 48 better than 32 without (4.22 to 4.07; docs/lines.md)."""
+RICH_BPS: Final = 160_000
+"""What sound must have for that: a third of 480 kbit/s."""
 FULL_BIT_RATE: Final = 32_000
 """Bits per second, full-band mono speech (RFC 6716, section 2.1.1: 28 to 40 kbit/s)."""
 MIDDLE_BIT_RATE: Final = 24_000
@@ -31,8 +36,8 @@ _MEMORY: Final = 0.9
 class SpeechSettings:
     """One way to send speech.
 
-    `samples` a packet, at 48 kHz; `loss_percent` is what Opus protects against in its band;
-    `red` counts the packets repeated in each (RFC 2198); with `dtx` silence is not sent.
+    `samples` a packet, at 48 kHz; `loss_percent` is what Opus protects against; `red` counts the
+    packets repeated in each (RFC 2198), which need no FEC then; with `dtx` silence is not sent.
     """
 
     bit_rate: int = FULL_BIT_RATE
@@ -63,7 +68,10 @@ def choose(loss: float, available_bps: float | None, *, red: bool) -> SpeechSett
     depth = 0
     if red and loss >= 0.005 and room >= 96_000:
         depth = 2 if loss >= 0.06 and room >= 128_000 else 1
-    return SpeechSettings(FULL_BIT_RATE, 960, percent, depth)
+    full = SpeechSettings(FULL_BIT_RATE, 960, percent, depth)
+    rich = replace(full, bit_rate=RICH_BIT_RATE)
+    known = available_bps is not None
+    return rich if known and room >= max(RICH_BPS, rich.line_bps) else full
 
 
 def share(picture_bps: float) -> float:

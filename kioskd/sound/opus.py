@@ -159,9 +159,9 @@ class Encoder:
         """Aim at so many bits per second, 6000 to 128000."""
         self._set(_SET_BITRATE, _within(bit_rate, 6000, 128_000))
 
-    def set_loss(self, percent: int) -> None:
-        """Protect against so much loss, 0 to 100 %; with 0 there is no FEC."""
-        self._set(_SET_FEC, int(_within(percent, 0, 100) > 0))
+    def set_loss(self, percent: int, *, fec: bool = True) -> None:
+        """Protect against so much loss, 0 to 100 %; with 0 there is no FEC, nor without `fec`."""
+        self._set(_SET_FEC, int(fec and _within(percent, 0, 100) > 0))
         self._set(_SET_LOSS, percent)
 
     def set_dtx(self, on: bool) -> None:

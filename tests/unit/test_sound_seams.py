@@ -29,7 +29,7 @@ from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE, Audio
 from kioskd.picture.lipsync import LipSync
 from kioskd.sound import ladder, red
 from kioskd.sound.ladder import LossMemory, SpeechSettings, choose
-from kioskd.sound.opus import Decoder, duration
+from kioskd.sound.opus import Decoder, duration, has_recovery
 from kioskd.sound.playout import Playout
 from kioskd.visit.words import Scene
 from tests.speech import packets, voice
@@ -260,6 +260,18 @@ def test_packets_repeat_those_before() -> None:
     assert [len(red.unpack(p)) for _, p in encode(encoder, range(10, 12))] == [1, 1]
 
 
+def test_what_is_repeated_whole_is_not_told_by_fec_too() -> None:
+    encoder = SpeechEncoder()
+    encoder.red = True
+    shares = []
+    for depth in (1, 0):
+        encoder.settings = SpeechSettings(loss_percent=10, red=depth)
+        own = [red.unpack(payload)[-1].payload for _, payload in encode(encoder, range(50))]
+        shares.append(sum(map(has_recovery, own)) / len(own))
+    assert shares[0] == 0
+    assert shares[1] > 0.5
+
+
 def test_longer_packets_begin_and_end_at_any_time_and_gaps_are_kept() -> None:
     encoder = SpeechEncoder()
     encode(encoder, range(3))
@@ -293,7 +305,7 @@ def test_silence_is_told_once_with_dtx() -> None:
         (160_000, SpeechSettings(24_000, 960, 2, 0)),  # what 256 kbit/s leave
         (250_000, SpeechSettings(32_000, 960, 2, 0)),
         (400_000, SpeechSettings(32_000, 960, 2, 1)),
-        (2_000_000, SpeechSettings(32_000, 960, 2, 1)),
+        (2_000_000, SpeechSettings(48_000, 960, 2, 1)),
     ],
 )
 def test_speech_takes_its_share_of_a_thin_line(
@@ -310,6 +322,10 @@ def test_speech_takes_its_share_of_a_thin_line(
         (0.02, None, False, SpeechSettings(32_000, 960, 2, 0)),
         (0.10, None, True, SpeechSettings(32_000, 960, 10, 2)),
         (0.10, 100_000, True, SpeechSettings(32_000, 960, 10, 1)),
+        (0.00, 159_000, True, SpeechSettings(32_000, 960, 2, 0)),
+        (0.00, 160_000, True, SpeechSettings(48_000, 960, 2, 0)),
+        (0.10, 165_000, True, SpeechSettings(32_000, 960, 10, 2)),
+        (0.10, 168_000, True, SpeechSettings(48_000, 960, 10, 2)),
         (0.10, 60_000, True, SpeechSettings(24_000, 960, 10, 0)),
         (0.90, 30_000, True, SpeechSettings(16_000, 2880, 30, 0, dtx=True)),
     ],
