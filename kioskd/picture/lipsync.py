@@ -2,7 +2,9 @@
 
 What was said and seen at one instant comes by two ways, and the voice is played later: it waits
 so that what is late or lost is still there when it is due. The sender's reports tell of both by
-one clock (RFC 3550, section 6.4.1).
+one clock (RFC 3550, section 6.4.1). A picture goes on to be shown when its voice is heard: to
+decode and to paint it takes 20 ms, and a browser reports of a voice from after it has taken it up,
+some 60 ms late. Nobody notices sound that is up to 125 ms late or 45 ms early (ITU-R BT.1359).
 """
 
 from __future__ import annotations
@@ -11,11 +13,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-LEAD_S: Final = 0.03
-"""How much earlier a picture goes to be decoded and painted than its voice goes to be heard. To
-do that takes some 20 ms; the rest is what a conversation is quicker by. What a browser needs to
-take up the voice, some 30 ms, comes to it: sound may be 125 ms late until somebody notices, and
-45 ms early (ITU-R BT.1359)."""
 MOST_S: Final = 0.4
 """A picture that would have to wait longer is shown at once: the reports are not to be believed."""
 _JUMP_S: Final = 0.15
@@ -69,7 +66,7 @@ class LipSync:
         seen = self._taken(Clock.PICTURE, source, timestamp)
         if seen is None or self._late is None:
             return 0.0
-        left = seen + self._late - LEAD_S - now
+        left = seen + self._late - now
         return left if 0 < left <= MOST_S else 0.0
 
     def _taken(self, clock: Clock, source: int, timestamp: int) -> float | None:

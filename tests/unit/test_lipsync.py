@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from kioskd.picture.lipsync import LEAD_S, MOST_S, Clock, LipSync
+from kioskd.picture.lipsync import MOST_S, Clock, LipSync
 
 TURN = 1 << 32
 VOICE, PICTURE = 11, 22
@@ -31,14 +31,14 @@ def wait(lips: LipSync, taken_s: float, come_s: float) -> float:
     return lips.wait(PICTURE, timestamp, 100 + come_s)
 
 
-def test_a_picture_waits_until_its_voice_is_nearly_heard() -> None:
+def test_a_picture_waits_until_its_voice_is_heard() -> None:
     lips = following(voice_late_s=0.3)
-    assert wait(lips, taken_s=0.5, come_s=0.6) == pytest.approx(0.2 - LEAD_S, abs=0.001)
-    assert wait(lips, taken_s=0.5, come_s=0.7) == pytest.approx(0.1 - LEAD_S, abs=0.001)
+    assert wait(lips, taken_s=0.5, come_s=0.6) == pytest.approx(0.2, abs=0.001)
+    assert wait(lips, taken_s=0.5, come_s=0.7) == pytest.approx(0.1, abs=0.001)
 
 
 def test_a_picture_that_is_later_than_its_voice_is_shown_at_once() -> None:
-    assert wait(following(voice_late_s=0.3), taken_s=0.5, come_s=0.78) == 0
+    assert wait(following(voice_late_s=0.3), taken_s=0.5, come_s=0.81) == 0
 
 
 def test_nothing_waits_while_nobody_knows() -> None:
@@ -71,4 +71,4 @@ def test_a_voice_that_becomes_later_is_followed_without_a_jerk_and_a_burst_at_on
     steps = [after - before for before, after in itertools.pairwise(waits)]
     assert all(0 <= step < 0.0015 for step in steps)
     lips.heard(VOICE, (first + 960 * 100) % TURN, 102 + 0.55)
-    assert wait(lips, taken_s=2, come_s=2.3) == pytest.approx(0.25 - LEAD_S, abs=0.001)
+    assert wait(lips, taken_s=2, come_s=2.3) == pytest.approx(0.25, abs=0.001)
