@@ -289,9 +289,10 @@ def sane_says(status: str) -> Hand:
 
 
 async def scanner_as_before(rig: Rig) -> None:
-    """Put the network scanner back, for a new worker."""
+    """Put the network scanner back, for a new worker: the one that reported may have ended."""
     rig.scanner.configure()
-    rig.worker("scanner").kill()
+    for worker in rig.workers("scanner"):
+        worker.kill()
 
 
 async def agent_crashes(rig: Rig) -> None:
