@@ -27,13 +27,13 @@ from typing import Any, Final
 from aiortc import RTCRtpReceiver
 from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket, RtpPacket
 
+from kioskd import rtp
 from kioskd.picture.arriving import Arriving, Whole
 from kioskd.picture.lipsync import Clock, LipSync
 
 JITTER_BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
 NACK_GENERATOR: Final = "_RTCRtpReceiver__nack_generator"
 CODECS: Final = "_RTCRtpReceiver__codecs"
-_TIMESTAMPS: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Arrivals:
 
     def _hand_on(self, whole: Whole) -> None:
         if self._timestamp is not None:
-            self._ticks += (whole.timestamp - self._timestamp) % _TIMESTAMPS
+            self._ticks += (whole.timestamp - self._timestamp) % rtp.TIMESTAMPS
         self._timestamp = whole.timestamp
         assert self._source is not None
         now = asyncio.get_running_loop().time()

@@ -60,7 +60,7 @@ def leave_place(sender: RTCRtpSender, extension: int) -> None:
 
 
 def estimate_no_more(receiver: RTCRtpReceiver) -> None:
-    """Send no estimate of ours (REMB): Chromium would hold itself to the lower of both."""
+    """Send no estimate of aiortc's (REMB): Chromium would hold itself to the lower of both."""
     getattr(receiver, ESTIMATOR)
     setattr(receiver, ESTIMATOR, None)
 
@@ -98,17 +98,22 @@ def count(
 def hear(
     transport: RTCDtlsTransport,
     extension: int,
-    came: Callable[[int, int], None],
+    came: Callable[[int, int, int], None],
     told: Callable[[bytes], None],
 ) -> None:
-    """Call `came` with number and source of each packet that has one, `told` with each feedback."""
+    """Call `told` with each feedback, `came` with each packet that has a number.
+
+    It gets the number, the source and the bytes on the line.
+    """
     handle_rtp = transport._handle_rtp_data  # noqa: SLF001  # seam
     handle_rtcp = transport._handle_rtcp_data  # noqa: SLF001  # seam
 
     async def handle_numbered(data: bytes, arrival_time_ms: int) -> None:
         place = _place(data, extension)
         if place is not None:
-            came(int.from_bytes(data[place : place + 2], "big"), int.from_bytes(data[8:12], "big"))
+            number, source = data[place : place + 2], data[8:12]
+            size = len(data) + MEDIA_BYTES
+            came(int.from_bytes(number, "big"), int.from_bytes(source, "big"), size)
         await handle_rtp(data, arrival_time_ms)
 
     async def handle_told(data: bytes) -> None:

@@ -83,8 +83,8 @@ class Leg:
     `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
     whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
     change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
-    None if it cannot: its clock is then not followed. `profile` is what the own picture is for,
-    `coder` makes what encodes it. An error in a callback is logged and harms nothing.
+    None if it cannot: its clock is then not followed. `profile` is what the pictures are for,
+    `coder` makes what encodes the own one. An error in a callback is logged and harms nothing.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ class Leg:
 
     def _estimated(self, bps: float) -> None:
         assert self._sound is not None
-        self._sound.available_bps = share(bps)
+        self._sound.rate.available_bps = share(bps)
 
     async def _apply_answer(self, sdp: str) -> None:
         if self._pc is None or self._sound is None:
@@ -279,8 +279,8 @@ class Leg:
         assert self._picture is not None
         assert self._sound is not None
         self._rate = LegRate(self._picture, self._sound)
-        work = self._rate.take_over(self._pc, FEEDBACK_EXTENSION)
-        self._own(asyncio.create_task(work, name="leg rate"))
+        for work in self._rate.take_over(self._pc, FEEDBACK_EXTENSION):
+            self._own(asyncio.create_task(work, name="leg rate"))
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._closing is not None:
@@ -345,7 +345,9 @@ class Leg:
                 frame: Any = await track.recv()
             except MediaStreamError:
                 return
-            if (wait := frame.due - now()) > 0:
+            # Who reads hands gains nothing by waiting for a voice.
+            signed = self._profile is Profile.SIGN_LANGUAGE
+            if not signed and (wait := frame.due - now()) > 0:
                 await asyncio.sleep(wait)
             _tell(self._on_remote_video, frame.data, frame.micros, frame.key)
 

@@ -28,6 +28,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
 from aiortc.rtp import is_rtcp
 
+from kioskd import rtp
 from kioskd.picture.pacing import Pacer
 
 ENCODER: Final = "_RTCRtpSender__encoder"
@@ -141,8 +142,10 @@ class _Paced:
         if data[8:12] != self._source:
             return False
         number = int.from_bytes(data[2:4], "big")
-        if self._newest is not None and not 0 < (number - self._newest) % (1 << 16) < 1 << 15:
-            return False
+        if self._newest is not None:
+            number = rtp.unwrapped(number, self._newest, rtp.SEQUENCE_NUMBERS)
+            if number <= self._newest:
+                return False
         self._newest = number
         return True
 

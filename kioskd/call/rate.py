@@ -11,6 +11,7 @@ import structlog
 from aiortc import RTCDtlsTransport, RTCPeerConnection
 
 from kioskd.call import feedback_seams
+from kioskd.call.brake import LegBrake
 from kioskd.call.picture import LegPicture
 from kioskd.call.sound import LegSound
 from kioskd.rate import feedback
@@ -46,6 +47,7 @@ class LegRate:
         self._arrivals = feedback.Arrivals()
         self._source = 0
         self._bucket = Bucket()
+        self._brake = LegBrake()
         self._asked_at = float("-inf")
         self._history: deque[tuple[float, int, int]] = deque()
         self._now = asyncio.get_running_loop().time
@@ -53,7 +55,7 @@ class LegRate:
 
     def take_over(
         self, connection: RTCPeerConnection, extension: int
-    ) -> Coroutine[None, None, None]:
+    ) -> list[Coroutine[None, None, None]]:
         """Reach into a connection whose answer is not applied yet; return what is to be run."""
         sender = connection.getTransceivers()[0].sender
         transport = sender.transport
@@ -67,7 +69,9 @@ class LegRate:
             self._sent.other,
         )
         feedback_seams.hear(transport, extension, self._came, self._told)
-        return self._run(transport, feedback_seams.source(sender))
+        self._sound.on_packet = self._brake.spoke
+        source = feedback_seams.source(sender)
+        return [self._run(transport, source), self._brake.run(transport, source)]
 
     async def _run(self, transport: RTCDtlsTransport, source: int) -> None:
         thin = False
@@ -93,8 +97,9 @@ class LegRate:
         """Note the bytes of a document that were handed on."""
         self._bucket.take(round(size * SCTP_SHARE))
 
-    def _came(self, number: int, source: int) -> None:
+    def _came(self, number: int, source: int, size: int) -> None:
         self._source = source
+        self._brake.count(size)
         self._arrivals.note(number, self._now())
 
     def _told(self, fci: bytes) -> None:
@@ -130,6 +135,6 @@ class LegRate:
             self._picture.need_bps,
             self._sending_bps()[1] if under_way else None,
         )
-        self._sound.available_bps = shares.speech
+        self._sound.rate.available_bps = shares.speech
         self._picture.target_bps = shares.picture
         self._bucket.bps = shares.documents

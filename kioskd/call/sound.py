@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtp import RtpPacket
 
 from kioskd.call import cost_seams, sound_seams
 from kioskd.call.arrival_seams import follow_reports
 from kioskd.call.description import RED_TYPE
-from kioskd.call.speech import SpeechEncoder, adapt
+from kioskd.call.speech import Adaptation, SpeechEncoder
 from kioskd.call.statistics import SoundStats
 from kioskd.call.voice import Voice
 from kioskd.hal.microphone import SAMPLE_RATE
@@ -22,22 +23,27 @@ from kioskd.picture.lipsync import Clock, LipSync
 class LegSound:
     """Takes over the transceiver of sound. Raises OSError where libopus is missing.
 
-    `available_bps` is what the line has for our speech, headers included: the leg sets it by the
-    far end's estimate, None while nobody knows.
+    `rate` chooses how our speech goes out: it is told what the line has for it. `on_packet` is told
+    of each packet of the agent's voice: its SSRC and RTP's timestamp.
     """
 
     def __init__(self, audio: RTCRtpTransceiver, lips: LipSync) -> None:
-        self.available_bps: float | None = None
+        self.on_packet: Callable[[int, int], None] = lambda *_: None
         self._audio = audio
         self._voice = Voice(lips)
         self._speech = SpeechEncoder()
+        self.rate = Adaptation(self._speech)
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         assert capabilities is not None
         # RFC 7874, section 3: every browser has Opus.
         audio.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == "audio/opus"])
-        sound_seams.divert(audio.receiver, self._voice.take)
+        sound_seams.divert(audio.receiver, self._take)
         follow_reports(audio.receiver, Clock.SOUND, lips)
         cost_seams.send_speech(audio.sender, self._speech)
+
+    def _take(self, packet: RtpPacket) -> None:
+        self._voice.take(packet)
+        self.on_packet(packet.ssrc, packet.timestamp)
 
     @property
     def sending_bps(self) -> float:
@@ -57,10 +63,7 @@ class LegSound:
         speaker_backlog: Callable[[], float | None],
     ) -> None:
         """Play the remote track, and follow its reports of our speech, until it ends."""
-        following = asyncio.create_task(
-            adapt(self._audio.sender, self._speech, lambda: self.available_bps),
-            name="leg speech",
-        )
+        following = asyncio.create_task(self.rate.follow(self._audio.sender), name="leg speech")
         try:
             await self._voice.play(track, speaker_play, speaker_backlog)
         finally:

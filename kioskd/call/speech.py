@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
 
 from aiortc import RTCRtpSender
@@ -15,7 +14,7 @@ from av.packet import Packet
 
 from kioskd.hal.microphone import CHUNK_BYTES
 from kioskd.sound import opus, red
-from kioskd.sound.ladder import LossMemory, SpeechSettings, choose
+from kioskd.sound.ladder import SHORT_PACKETS_BPS, LossMemory, SpeechSettings, choose
 
 REPORT_S: Final = 1.0
 """The far end reports every half to one and a half seconds (aiortc), Chromium up to 5 s."""
@@ -90,16 +89,38 @@ class SpeechEncoder(Encoder):
         self._applied = wanted
 
 
-async def adapt(
-    sender: RTCRtpSender, encoder: SpeechEncoder, available: Callable[[], float | None]
-) -> None:
-    """Follow what the far end reports until cancelled; `available` is in bits per second."""
-    memory = LossMemory()
-    seen: object = None
-    while True:
-        await asyncio.sleep(REPORT_S)
-        for one in (await sender.getStats()).values():
-            if one.type == "remote-inbound-rtp" and one.timestamp != seen:
-                seen = one.timestamp
-                memory.note(one.fractionLost / 256)  # RFC 3550, section 6.4.1
-        encoder.settings = choose(memory.share, available(), red=encoder.red)
+class Adaptation:
+    """Chooses how speech goes out: with more once a second, with less at once.
+
+    After a drop, a second of speech that does not fit is a second of queue before all that follows.
+    """
+
+    def __init__(self, encoder: SpeechEncoder) -> None:
+        self._encoder = encoder
+        self._memory = LossMemory()
+        self._available: float | None = None
+
+    @property
+    def available_bps(self) -> float | None:
+        """What the line has for speech, headers included; None while nobody knows."""
+        return self._available
+
+    @available_bps.setter
+    def available_bps(self, bps: float | None) -> None:
+        self._available = bps
+        if bps is not None and bps < self._encoder.settings.line_bps:
+            self._choose(max(bps, SHORT_PACKETS_BPS))
+
+    async def follow(self, sender: RTCRtpSender) -> None:
+        """Follow what the far end reports of a sender's speech until cancelled."""
+        seen: object = None
+        while True:
+            await asyncio.sleep(REPORT_S)
+            for one in (await sender.getStats()).values():
+                if one.type == "remote-inbound-rtp" and one.timestamp != seen:
+                    seen = one.timestamp
+                    self._memory.note(one.fractionLost / 256)  # RFC 3550, section 6.4.1
+            self._choose(self._available)
+
+    def _choose(self, available: float | None) -> None:
+        self._encoder.settings = choose(self._memory.share, available, red=self._encoder.red)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from kioskd import rtp
+
 MOST_PACKETS: Final = 512
 """That may wait for a missing one: a second of 5 Mbit/s."""
 FIRST_ANSWER_S: Final = 0.15
@@ -124,8 +126,8 @@ class Arriving:
     def _unwrap(self, sequence: int) -> int:
         """Return the number without the wrap at 16 bits that lies nearest to the newest."""
         if self._next is None:
-            return sequence + (1 << 16)  # what is a little older stays positive
-        return self._newest + ((sequence - self._newest + 0x8000) & 0xFFFF) - 0x8000
+            return sequence + rtp.SEQUENCE_NUMBERS  # what is a little older stays positive
+        return rtp.unwrapped(sequence, self._newest, rtp.SEQUENCE_NUMBERS)
 
     def _answered(self, missing: _Missing | None, now: float) -> None:
         # From when it was missed, so that long ways are learnt of, too, where it was asked for

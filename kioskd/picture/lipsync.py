@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from kioskd import rtp
+
 MOST_S: Final = 0.4
 """A picture that would have to wait longer is shown at once: the reports are not to be believed."""
 _JUMP_S: Final = 0.15
 _LEARNS: Final = 0.02
 """Of each 20 ms of sound: the voice's delay is followed in a second."""
-_TURN: Final = 1 << 32
 
 
 class Clock(IntEnum):
@@ -74,5 +75,5 @@ class LipSync:
         report = self._reports.get(clock)
         if report is None or report.source != source:
             return None
-        ahead = (timestamp - report.timestamp) % _TURN
-        return report.ntp_s + (ahead if ahead < _TURN // 2 else ahead - _TURN) / clock
+        ahead = rtp.unwrapped(timestamp, report.timestamp, rtp.TIMESTAMPS) - report.timestamp
+        return report.ntp_s + ahead / clock

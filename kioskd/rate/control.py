@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from kioskd.rate.patience import Patience
 from kioskd.rate.queue import Queue
 from kioskd.rate.sent import Report
 
@@ -43,8 +44,9 @@ LOSS_EVERY_S: Final = 1.0
 STUCK_S: Final = 1.0
 """Longer than what we do takes to be seen, over a satellite too."""
 MOVED_S: Final = 0.01
-SILENT_S: Final = 0.6
-"""Feedback comes each 50 to 250 ms (libwebrtc); one may be lost, and round trips are long."""
+BLIND: Final = 0.4
+"""Of the rate, once nothing is heard for longer than usual: when both ways get narrow at once, what
+the far end tells of our queue waits in its own."""
 HALVES_S: Final = 0.5
 AGAIN: Final = 0.7
 """Of the rate of before, after a silence, or a queue that was none of ours."""
@@ -66,13 +68,16 @@ class Controller:
         self._loss_at = float("-inf")
         self._heard_at: float | None = None
         self._silent_bps: float | None = None
+        self._patience = Patience()
+        self._told_at = float("-inf")
         self._tick_at = float("-inf")
 
     def hear(self, reports: Sequence[Report], sending_bps: float, now: float) -> None:
         """Take what the far end tells; `sending_bps` is what has been sent of late."""
         if not reports:
             return
-        self._end_silence(now)
+        if self._in_time(reports, now):
+            self._end_silence(now)
         elapsed = 0.0 if self._heard_at is None else min(now - self._heard_at, 0.3)
         self._heard_at = now
         self.queue.hear(reports)
@@ -87,7 +92,11 @@ class Controller:
             self._loss_at = now
             self._lower(now)
             self._set(min(self.bps, USED * (self.queue.carried_bps or self.bps)))
-        elif self.queue.standing_s < EMPTY_S and self.queue.lost <= LOSSY:
+        elif (
+            self._silent_bps is None
+            and self.queue.standing_s < EMPTY_S
+            and self.queue.lost <= LOSSY
+        ):
             self._grow(elapsed, sending_bps, now)
 
     def tick(self, now: float, unheard_at: float | None) -> None:
@@ -95,15 +104,23 @@ class Controller:
 
         `unheard_at` is when the oldest packet left that nobody told of; None: there is none.
         """
-        since = None if unheard_at is None else now - unheard_at
-        heard = self._heard_at is None or now - self._heard_at < SILENT_S
-        if heard or since is None or since < SILENT_S:
-            self._tick_at = now
-            return
-        if self._silent_bps is None:
-            self._silent_bps = self.bps
-        self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
+        late = unheard_at is not None and now - unheard_at > self._patience.seconds
+        if late and self._heard_at is not None:
+            if self._silent_bps is None:
+                self._silent_bps = self.bps
+                self._set(BLIND * self.bps)
+            else:
+                self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
         self._tick_at = now
+
+    def _in_time(self, reports: Sequence[Report], now: float) -> bool:
+        came = [one.sent_at for one in reports if one.arrived_at is not None]
+        fresh = [at for at in came if at > self._told_at]
+        if not fresh:
+            return False
+        self._told_at = max(fresh)
+        self._patience.learn(now - min(fresh))
+        return now - self._told_at <= self._patience.seconds
 
     def _end_silence(self, now: float) -> None:
         if self._silent_bps is not None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kioskd.rtp import unwrapped
+
 NUMBERS: Final = 1 << 16
 """Packets of all media are counted together, modulo this."""
 TICK_S: Final = 0.000_25
@@ -167,10 +169,8 @@ class Arrivals:
         if self._newest is None:
             self._newest = self._told = NUMBERS + number
             self._told -= 1
-        # Unwrapped around the newest.
-        ahead = (number - self._newest + NUMBERS // 2) % NUMBERS - NUMBERS // 2
-        whole = self._newest + ahead
-        if abs(ahead) > MOST_PACKETS or whole in self._came:
+        whole = unwrapped(number, self._newest, NUMBERS)
+        if abs(whole - self._newest) > MOST_PACKETS or whole in self._came:
             return
         self._newest = max(self._newest, whole)
         self._came[whole] = round(now / TICK_S)

@@ -38,6 +38,7 @@ class Sent:
         self._next = 0
         self._waiting: dict[int, tuple[float, int, int]] = {}
         self._missing: dict[int, float] = {}
+        self._told_at = float("-inf")
         self._clock: float | None = None
 
     def number(self, size: int, now: float) -> int:
@@ -58,8 +59,9 @@ class Sent:
 
     @property
     def unheard_at(self) -> float | None:
-        """When the oldest packet left of which nobody has told; None: there is none."""
-        return next((sent_at for sent_at, _, _ in self._waiting.values()), None)
+        """When the first packet left after the last one told of; None: there is none."""
+        waiting = (sent_at for sent_at, _, _ in self._waiting.values())
+        return next((sent_at for sent_at in waiting if sent_at > self._told_at), None)
 
     def match(self, feedback: Feedback, now: float) -> list[Report]:
         """Return what became of packets, each once: of the last ones told of, those that came.
@@ -77,6 +79,7 @@ class Sent:
             self._missing.pop(number, None)
             if (waiting := self._waiting.pop(number, None)) is not None:
                 reports.append(Report(waiting[0], at, *waiting[1:]))
+                self._told_at = max(self._told_at, waiting[0])
         return [*self._lost(now), *reports]
 
     def _lost(self, now: float) -> list[Report]:

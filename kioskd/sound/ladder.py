@@ -15,6 +15,8 @@ FULL_BIT_RATE: Final = 32_000
 MIDDLE_BIT_RATE: Final = 24_000
 LEAST_BIT_RATE: Final = 16_000
 """Wide-band speech (RFC 6716, section 2.1.1: 16 to 20 kbit/s)."""
+SHORT_PACKETS_BPS: Final = 48_000
+"""MIDDLE_BIT_RATE in packets of 20 ms, with their headers."""
 FLOOR_BPS: Final = 26_000
 """What sound always has on the line: LEAST_BIT_RATE in packets of 60 ms, with their headers."""
 HEADER_BITS: Final = 480
@@ -60,7 +62,7 @@ def choose(loss: float, available_bps: float | None, *, red: bool) -> SpeechSett
     """
     percent = round(100 * min(MOST_LOSS, max(LEAST_LOSS, loss)))
     room = float("inf") if available_bps is None else available_bps
-    if room < 48_000:
+    if room < SHORT_PACKETS_BPS:
         # 60 ms save 16 kbit/s of headers and are 40 ms later: for the worst lines only.
         return SpeechSettings(LEAST_BIT_RATE, 2880, percent, 0, dtx=True)
     if room < 64_000:

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from kioskd import rtp
 from kioskd.hal.microphone import CHUNK_BYTES, CHUNK_SAMPLES, SAMPLE_RATE
 from kioskd.sound import opus, stretch
 from kioskd.sound.red import Block
@@ -98,7 +99,7 @@ class Playout:
         if self._store.source is None or not self.playing:
             return None
         start = self._next + self._idle - len(self._sound) - CHUNK_SAMPLES
-        return self._store.source, start % (1 << 32)
+        return self._store.source, start % rtp.TIMESTAMPS
 
     def put(self, source: int, timestamp: int, blocks: Sequence[Block], at: float) -> None:
         """Take a packet of RTP: its SSRC, its timestamp and its blocks of Opus, its own last."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kioskd import rtp
 from kioskd.hal.microphone import SAMPLE_RATE
 from kioskd.sound import opus
 from kioskd.sound.delay import DelayEstimator
@@ -18,7 +19,6 @@ STRAY_S: Final = 5.0
 STRAYS: Final = 5
 """So many in a row begin another one."""
 _REMEMBERED: Final = 1024
-_TURN: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,9 @@ class PacketStore:
         self.arrivals.received += 1
         if source != self.source:
             self._begin(source, timestamp)
-        start = self._unwrap(timestamp)
+        start = timestamp
+        if self._newest is not None:
+            start = rtp.unwrapped(timestamp, self._newest, rtp.TIMESTAMPS)
         if self._is_stray(start, at):
             self._strays += 1
             if self._strays < STRAYS:
@@ -130,12 +132,6 @@ class PacketStore:
         if len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
         self.estimator.add(start / SAMPLE_RATE, at)
-
-    def _unwrap(self, timestamp: int) -> int:
-        if self._newest is None:
-            return timestamp
-        ahead = (timestamp - self._newest) % _TURN
-        return self._newest + (ahead if ahead < _TURN // 2 else ahead - _TURN)
 
     def _is_stray(self, start: int, at: float) -> bool:
         base = self.estimator.base

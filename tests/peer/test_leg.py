@@ -29,6 +29,8 @@ from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.errors import CallError
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk
+from kioskd.picture.ladder import Profile
+from kioskd.picture.lipsync import LipSync
 
 pytestmark = pytest.mark.peer
 
@@ -135,6 +137,7 @@ class Kiosk:
     """A leg and all it has heard."""
 
     coder: Callable[[], LegCoder] = LegCoder
+    profile: Profile = Profile.ORDINARY
     control: list[str] = field(default_factory=list)
     documents: list[tuple[str, str | bytes]] = field(default_factory=list)
     frames: list[tuple[bytes, int, bool]] = field(default_factory=list)
@@ -155,6 +158,7 @@ class Kiosk:
             on_remote_audio=self._hear,
             on_state=self._keep(self.states.append),
             coder=self.coder,
+            profile=self.profile,
         )
 
     def _keep(self, keep: Callable[[T], None]) -> Callable[[T], None]:
@@ -214,8 +218,10 @@ async def url() -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _kiosk(coder: Callable[[], LegCoder] = LegCoder) -> AsyncIterator[Kiosk]:
-    kiosk = Kiosk(coder)
+async def _kiosk(
+    coder: Callable[[], LegCoder] = LegCoder, profile: Profile = Profile.ORDINARY
+) -> AsyncIterator[Kiosk]:
+    kiosk = Kiosk(coder, profile)
     try:
         yield kiosk
     finally:
@@ -294,6 +300,34 @@ async def test_the_agent_sends_vp8_to_a_kiosk_that_sends_h264(browser: Browser, 
         codecs = await page.evaluate("codecs()")
         assert codecs["inbound-rtp"] == "video/H264"
         assert codecs["outbound-rtp"] == "video/VP8"
+
+
+@pytest.mark.parametrize("profile", Profile)
+async def test_a_picture_waits_for_its_voice_unless_it_is_signed(
+    browser: Browser, url: str, profile: Profile
+) -> None:
+    page = await _open(browser, url)
+    async with _kiosk(profile=profile) as kiosk:
+        now = asyncio.get_running_loop().time
+        came: list[float] = []
+        shown: list[float] = []
+
+        class Later(LipSync):
+            def wait(self, source: int, timestamp: int, now: float) -> float:
+                came.append(now)
+                return 0.3
+
+        offer = await kiosk.leg.offer()
+        assert kiosk.leg._arrivals is not None
+        kiosk.leg._arrivals._lips = Later()
+        kiosk.leg._on_remote_video = lambda *_: kiosk._keep(shown.append)(now())
+        await kiosk.leg.accept(await page.evaluate("sdp => answer(sdp)", offer))
+        await kiosk.until(lambda: len(shown) >= 20)
+    waited = [there - at for at, there in zip(came, shown, strict=False)]
+    if profile is Profile.SIGN_LANGUAGE:
+        assert min(waited) < 0.1
+    else:
+        assert min(waited) >= 0.3
 
 
 def _lose_sound(leg: Leg, share: float) -> None:

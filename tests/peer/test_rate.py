@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Page
@@ -12,6 +12,7 @@ from kioskd.call.channels import TO_AGENT
 from kioskd.call.leg import LegState
 from kioskd.rate.control import START_BPS
 from tests.peer.picture_kiosk import Kiosk, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.peer
 
@@ -39,10 +40,10 @@ async function stat(type, kind) {
     if (s.type === type && s.kind === kind) return s;
   return {};
 }
-async function trusts(bps) {
+async function trusts(condition) {
   for (;;) {
     for (const s of (await pc.getStats()).values())
-      if (s.type === 'candidate-pair' && s.availableOutgoingBitrate > bps) return;
+      if (s.type === 'candidate-pair' && condition(s.availableOutgoingBitrate)) return;
     await new Promise(done => setTimeout(done, 20));
   }
 }
@@ -58,25 +59,39 @@ async def page() -> AsyncIterator[Page]:
         yield one
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # what it looks at has no event
-        await asyncio.sleep(0.05)
-
-
 async def test_both_ends_hear_what_came(page: Page) -> None:
     kiosk = Kiosk()
     try:
         await kiosk.call(page)
         async with asyncio.timeout(30):
             # It begins with our 600 kbit/s, and without feedback goes to 650 at the most.
-            await page.evaluate("trusts(800_000)")
+            await page.evaluate("trusts(bps => bps > 800_000)")
             rate = kiosk.leg._rate
             assert rate is not None
             await until(lambda: rate.controller.bps > 1.5 * START_BPS)
             await page.evaluate("until('inbound-rtp', 'video', s => s.frameWidth === 640)")
         assert rate.controller.queue.carried_bps is not None
-        assert kiosk.estimates_sent == 0, "the browser goes by the lower one"
+        held_back = rate._brake.told
+        assert kiosk.estimates_sent == held_back, "the browser goes by the lower one"
         assert rate.controller.queue.lost < 0.1, "sound or picture is not told of"
+    finally:
+        await kiosk.leg.close()
+
+
+async def test_a_browser_is_held_back_while_a_queue_stands_and_no_longer(page: Page) -> None:
+    """Speech that comes half a second later than before: a queue, until it does not go away."""
+    kiosk = Kiosk()
+    try:
+        await kiosk.call(page)
+        rate = kiosk.leg._rate
+        assert rate is not None
+        brake, now, late = rate._brake, asyncio.get_running_loop().time, 0.0
+        brake._now = lambda: now() + late
+        async with asyncio.timeout(60):
+            await page.evaluate("trusts(bps => bps > 800_000)")
+            late = 0.5
+            await page.evaluate("trusts(bps => bps < 400_000)")
+            await page.evaluate("trusts(bps => bps > 600_000)")
     finally:
         await kiosk.leg.close()
 

@@ -26,7 +26,8 @@ class Line:
     queue_s: float = 2.0
     jitter_s: float = 0.0
     loss: Callable[[float], float] = lambda _: 0.0
-    back_s: float = 0.02
+    back_s: Callable[[float], float] = lambda _: 0.02
+    """How long what the far end tells at a time is on its way."""
     base_s: Callable[[float], float] = lambda _: 0.0
     seed: int = 7
     free_at: float = 0.0
@@ -114,7 +115,7 @@ class Run:
 
     def _tell(self) -> None:
         fcis = self._far.take()
-        self._at(self.now + self.line.back_s, lambda: self._hear(fcis))
+        self._at(self.now + self.line.back_s(self.now), lambda: self._hear(fcis))
         self._at(self.now + self.every_s, self._tell)
 
     def _hear(self, fcis: list[bytes]) -> None:

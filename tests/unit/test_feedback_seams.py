@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,7 @@ from kioskd.call.media import MicrophoneTrack
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.microphone import AudioChunk
 from kioskd.rate import feedback
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # what it looks at has no event
-        await asyncio.sleep(0.02)
+from tests.waiting import until
 
 
 async def _mute() -> AudioChunk:
@@ -39,7 +35,7 @@ class End:
     pc: RTCPeerConnection
     numbered: list[int] = field(default_factory=list)
     others: list[int] = field(default_factory=list)
-    came: list[tuple[int, int]] = field(default_factory=list)
+    came: list[tuple[int, int, int]] = field(default_factory=list)
     told: list[bytes] = field(default_factory=list)
 
     @classmethod
@@ -60,7 +56,7 @@ class End:
         feedback_seams.hear(
             transport,
             FEEDBACK_EXTENSION,
-            lambda number, source: self.came.append((number, source)),
+            lambda *packet: self.came.append(packet),
             self.told.append,
         )
 
@@ -97,11 +93,12 @@ async def test_packets_are_numbered_and_counted_and_feedback_comes_back() -> Non
     async with called() as (one, other), asyncio.timeout(20):
         await until(lambda: len(other.came) >= 20)
         first = other.came[0][0]
-        assert [number for number, _ in other.came[:20]] == [
+        assert [number for number, _, _ in other.came[:20]] == [
             (first + n) % feedback.NUMBERS for n in range(20)
         ]
-        assert {source for _, source in other.came} == {feedback_seams.source(one.sender)}
+        assert {source for _, source, _ in other.came} == {feedback_seams.source(one.sender)}
         assert all(60 < size < 200 for size in one.numbered)
+        assert {size for _, _, size in other.came} <= set(one.numbered)
         await until(lambda: any(size > 1000 for size in one.others))
         fci = feedback.build(3, [256, None, 300], 0)
         transport = other.sender.transport

@@ -30,6 +30,30 @@ def test_a_drop_is_followed_at_once() -> None:
     assert run.rate_between(20, 30) >= 0.85 * 256e3
 
 
+def test_a_drop_of_both_ways_is_followed_before_it_is_told() -> None:
+    """What the far end tells waits a second in the queue of its own packets."""
+
+    def back_s(now: float) -> float:
+        return 0.03 + max(0.0, min(1.0, 2.7 * (now - 15), 18 - now))
+
+    run = Run(Line(lambda now: 1e6 if now < 15 else 256e3, back_s=back_s), every_s=0.05)
+    run.to(30)
+    assert run.rate_between(10, 15) >= 0.88e6
+    assert run.longest_queue(15, 17) <= 1.0
+    assert run.longest_queue(17, 30) <= 0.3
+    assert run.rate_between(20, 30) >= 0.85 * 256e3
+
+
+def test_a_drop_of_the_other_way_is_soon_over() -> None:
+    def back_s(now: float) -> float:
+        return 0.03 + max(0.0, min(1.0, 2.7 * (now - 15), 18 - now))
+
+    run = Run(Line(lambda _: 1e6, back_s=back_s), every_s=0.05)
+    run.to(30)
+    assert run.rate_between(15, 18) >= 50e3
+    assert run.rate_between(19, 30) >= 0.8e6
+
+
 def test_what_is_free_again_is_used_again() -> None:
     run = Run(Line(lambda now: 256e3 if now < 15 else 1e6))
     run.to(40)
@@ -85,7 +109,7 @@ def test_there_is_always_a_little() -> None:
 
 
 def test_satellite() -> None:
-    run = steady(1e6, delay_s=0.3, back_s=0.3)
+    run = steady(1e6, delay_s=0.3, back_s=lambda _: 0.3)
     run.to(60)
     assert run.rate_between(20, 60) >= 0.8e6
     assert run.longest_queue(20, 60) <= 0.5

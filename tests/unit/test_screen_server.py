@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ from kioskd.screen.messages import (
 )
 from kioskd.screen.server import ScreenServer
 from kioskd.visit.words import EndReason, LineQuality, PrintStage, ScanStage, Scene
+from tests.waiting import until
 
 JPEG = b"\xff\xd8 a page \xff\xd9"
 LIMIT_S = 5.0
@@ -75,12 +76,6 @@ def view(scene: Scene = Scene.CHOOSING) -> View:
 
 def remote(data: bytes, *, key: bool) -> bytes:
     return picture(REMOTE_PICTURE, KEY_FRAME if key else 0, 0, data)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110  (the far end of a socket has no event)
-            await asyncio.sleep(0.005)
 
 
 async def scene_of(page: ClientWebSocketResponse) -> str:

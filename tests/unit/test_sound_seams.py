@@ -20,7 +20,7 @@ from kioskd.call import sound_seams
 from kioskd.call.description import RED_TYPE, takes_red, with_speech
 from kioskd.call.media import MicrophoneTrack
 from kioskd.call.sound import LegSound
-from kioskd.call.speech import SpeechEncoder
+from kioskd.call.speech import Adaptation, SpeechEncoder
 from kioskd.call.statistics import SoundStats
 from kioskd.call.voice import BACKLOG_MOST_S, PACE_S, Pace, Voice
 from kioskd.control.api import CallStatus
@@ -33,6 +33,7 @@ from kioskd.sound.opus import Decoder, duration, has_recovery
 from kioskd.sound.playout import Playout
 from kioskd.visit.words import Scene
 from tests.speech import packets, voice
+from tests.waiting import until
 
 
 class Speaker:
@@ -270,6 +271,32 @@ def test_what_is_repeated_whole_is_not_told_by_fec_too() -> None:
         shares.append(sum(map(has_recovery, own)) / len(own))
     assert shares[0] == 0
     assert shares[1] > 0.5
+
+
+async def test_speech_that_no_longer_fits_is_less_at_once_and_more_by_and_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = SpeechEncoder()
+    encoder.red = True
+    adaptation = Adaptation(encoder)
+    adaptation.available_bps = 320_000
+    assert encoder.settings == SpeechSettings()
+
+    monkeypatch.setattr("kioskd.call.speech.REPORT_S", 0.01)
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    following = asyncio.create_task(adaptation.follow(pc.addTransceiver("audio").sender))
+    await until(lambda: encoder.settings.bit_rate == ladder.RICH_BIT_RATE)
+    following.cancel()
+    await pc.close()
+    assert encoder.settings.red
+    adaptation.available_bps = 100_000
+    assert encoder.settings == choose(ladder.FIRST_LOSS, 100_000, red=True)
+    # A queue is emptied in a moment: packets of 60 ms would be for that moment only.
+    adaptation.available_bps = ladder.FLOOR_BPS
+    assert encoder.settings.samples == 960
+    assert encoder.settings.line_bps == ladder.SHORT_PACKETS_BPS
+    adaptation.available_bps = 320_000
+    assert encoder.settings.line_bps == ladder.SHORT_PACKETS_BPS
 
 
 def test_longer_packets_begin_and_end_at_any_time_and_gaps_are_kept() -> None:
