@@ -173,36 +173,39 @@ def run(
     from kioskd.app import examine
 
     subject, settings = examine.subject(config)
-    spoken = language or preferred(os.environ, settings.kiosk.language if settings else None)
-    asks = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
     session = _Session(
-        language=spoken,
+        language=language or preferred(os.environ, settings.kiosk.language if settings else None),
         console=Console(highlight=False),
         folder=_folder(output),
         quiet=as_json,
-        asks=asks,
+        asks=sys.stdin.isatty() and sys.stdout.isatty() and not as_json,
         expect=expect.upper(),
         buttons_s=buttons,
     )
     wanted = list(Trial) if What.ALL in what else [Trial(one.value) for one in dict.fromkeys(what)]
+    told = _tried(session, wanted, socket or subject.control, settings)
+    _end(session, told, report, as_json=as_json)
+
+
+def _tried(
+    session: _Session, wanted: list[Trial], control: Path, settings: Settings | None
+) -> TestReport:
     began, at = time.monotonic(), datetime.now().astimezone()
     try:
-        by_daemon = asyncio.run(_run(session, wanted, socket or subject.control, settings))
+        by_daemon = asyncio.run(_run(session, wanted, control, settings))
     except (ControlError, OSError) as error:
         _fail(str(error), INTERNAL)
     except SettingsError as error:
         _fail("\n".join(error.faults), FAILED)
-    where = next((one.where for one in session.outcomes if one.where), None)
-    told = telling.report(
+    return telling.report(
         session.told,
-        where=where,
-        language=spoken,
+        where=next((one.where for one in session.outcomes if one.where), None),
+        language=session.language,
         time=at,
         took_s=time.monotonic() - began,
         by_daemon=by_daemon,
         stopped=session.stopped,
     )
-    _end(session, told, report, as_json=as_json)
 
 
 def _end(session: _Session, told: TestReport, report: Path | None, *, as_json: bool) -> NoReturn:

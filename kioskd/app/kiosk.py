@@ -74,27 +74,19 @@ class Kiosk:
         audit: Auditing,
     ) -> None:
         self.visit = Visit(language=settings.kiosk.language, entered=time.monotonic())
-        self.line = Line(
-            settings.kiosk,
-            address,
-            on_signal=self._on_signal,
-            on_change=self._show,
-            beat=watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
-            audit_head=lambda: audit.status().head,
-            unavailable=lambda: Unavailable.MAINTENANCE if self.maintenance.begun else None,
-        )
-        self.maintenance = Maintenance(
-            settings.state.folder,
-            idle=lambda: self.visit.scene is Scene.CHOOSING,
-            on_change=self._maintenance_changed,
-            audit=audit.note,
-        )
         self.devices = devices
         self._settings = settings
         self._screen = screen_server
         self._spool = spool
         self._watchdog = watchdog
         self._audit = audit
+        self.line = self._line_to(address)
+        self.maintenance = Maintenance(
+            settings.state.folder,
+            idle=lambda: self.visit.scene is Scene.CHOOSING,
+            on_change=self._maintenance_changed,
+            audit=audit.note,
+        )
         self._events: deque[Event] = deque()
         self._handling = False
         self._timer = asyncio.Event()
@@ -112,9 +104,33 @@ class Kiosk:
             say=self._say,
             on_change=self._show,
         )
-        self.calls = Calls(
-            settings,
+        self.calls = self._calls()
+        self.calls.peers.on_refused = self._on_peer_refused
+        self.eyes = Eyes(
             devices,
+            self._front,
+            audit,
+            allowed=lambda: sensors_allowed(self.visit),
+            on_change=self._show,
+        )
+        self.testing = self._tests(address)
+        devices.on_change = self._devices_changed
+
+    def _line_to(self, address: BrokerAddress) -> Line:
+        return Line(
+            self._settings.kiosk,
+            address,
+            on_signal=self._on_signal,
+            on_change=self._show,
+            beat=self._watchdog.pulse("broker link", LONGEST_ROUND_S).beat,
+            audit_head=lambda: self._audit.status().head,
+            unavailable=lambda: Unavailable.MAINTENANCE if self.maintenance.begun else None,
+        )
+
+    def _calls(self) -> Calls:
+        return Calls(
+            self._settings,
+            self.devices,
             self._sensors,
             self._papers.transfers,
             self.line,
@@ -124,21 +140,15 @@ class Kiosk:
             on_picture=self._show_agent,
             on_sound=self._sound.meter.agent,
         )
-        self.calls.peers.on_refused = self._on_peer_refused
-        self.eyes = Eyes(
-            devices,
-            self._front,
-            audit,
-            allowed=lambda: sensors_allowed(self.visit),
-            on_change=self._show,
-        )
-        self.testing = Testing(
+
+    def _tests(self, address: BrokerAddress) -> Testing:
+        return Testing(
             Bench(
-                where=where_is(settings),
-                devices=devices,
+                where=where_is(self._settings),
+                devices=self.devices,
                 address=address,
-                servers=servers_of(settings),
-                spool=spool.root,
+                servers=servers_of(self._settings),
+                spool=self._spool.root,
                 connected=lambda: self.line.online,
                 round_trip=self.line.round_trip,
                 shown=self._front.shown,
@@ -146,7 +156,6 @@ class Kiosk:
             self.eyes,
             idle=lambda: self.visit.scene is Scene.CHOOSING,
         )
-        devices.on_change = self._devices_changed
 
     # -- what happens ------------------------------------------------------------
 
