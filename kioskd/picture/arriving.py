@@ -2,7 +2,8 @@
 
 A picture is whole with the packet that carries RTP's marker (RFC 7741, section 4.1). What is
 missing is asked for again and again, at the pace of the answers; when it does not come, only a
-key picture helps, and what comes before that is not shown: it would be wrong.
+key picture helps, and what comes before that is not shown: it would be wrong. Nothing that came
+before a key picture is waited for once that is whole.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ PATIENCE: Final = 1.25
 GIVE_UP_S: Final = 0.8
 GIVE_UP_ANSWERS: Final = 4
 """Given up after so many answers' time, GIVE_UP_S at least: several in a row were lost."""
+CLOSED_S: Final = 1.5
+"""After a way on which nothing came for so long, what was lost is old and much."""
 FIRST_KEY_S: Final = 0.3
 """A source begins with a key picture; it is asked for when that is not whole by then."""
 KEY_AGAIN_S: Final = 1.0
@@ -70,6 +73,9 @@ class Arriving:
         self._begun = False
         self._broken = True
         self._key_asked_at = float("-inf")
+        self._key_at: int | None = None
+        """Where the newest key picture begins."""
+        self._came_at = float("-inf")
 
     def add(
         self, sequence: int, timestamp: int, data: bytes, *, marker: bool, now: float
@@ -86,10 +92,13 @@ class Arriving:
             return []
         for lost in range(max(self._newest + 1, number - MOST_PACKETS), number):
             self._missing[lost] = _Missing(now)
+        closed, self._came_at = now - self._came_at > CLOSED_S, now
+        if number > self._newest and self._is_key(data):
+            self._key_at = number
         self._newest = max(self._newest, number)
         self._answered(self._missing.pop(number, None), now)
         self._packets[number] = _Packet(data, timestamp, marker)
-        if self._newest - self._next >= MOST_PACKETS:
+        if self._newest - self._next >= MOST_PACKETS or (closed and self._missing):
             self._give_up()
         return self._whole()
 
@@ -138,7 +147,7 @@ class Arriving:
 
     def _whole(self) -> list[Whole]:
         found = []
-        while (last := self._end()) is not None:
+        while (last := self._last_of_next()) is not None:
             assert self._next is not None
             parts = [self._packets.pop(number) for number in range(self._next, last + 1)]
             self._next = last + 1
@@ -152,13 +161,21 @@ class Arriving:
                 found.append(Whole(data, parts[0].timestamp, key))
         return found
 
-    def _end(self) -> int | None:
-        """Return the last packet of the picture that is next; None while it is not whole."""
+    def _last_of_next(self) -> int | None:
         assert self._next is not None
-        number = self._next
+        last = self._end(self._next)
+        if last is None and self._key_at is not None and self._key_at > self._next:
+            last = self._end(self._key_at)
+            if last is not None:
+                self._go_on_at(self._key_at)
+        return last
+
+    def _end(self, first: int) -> int | None:
+        """Return the last packet of the picture that begins there; None while it is not whole."""
+        number = first
         while (packet := self._packets.get(number)) is not None:
             following = self._packets.get(number + 1)
-            if packet.marker or (number == self._next and not packet.data):
+            if packet.marker or (number == first and not packet.data):
                 return number
             if following is not None and following.timestamp != packet.timestamp:
                 return number
@@ -168,9 +185,7 @@ class Arriving:
     def _give_up(self) -> None:
         """Go on behind what is missing, at the beginning of a picture."""
         assert self._next is not None
-        behind = max(self._missing, default=self._next - 1)
-        self._missing.clear()
-        number = behind + 1
+        number = max(self._missing, default=self._next - 1) + 1
         # The rest of a picture whose beginning is missing is of no use.
         while (packet := self._packets.get(number)) is not None:
             if self._is_key(packet.data):
@@ -179,6 +194,10 @@ class Arriving:
             following = self._packets.get(number)
             if packet.marker or (following and following.timestamp != packet.timestamp):
                 break
-        for old in [one for one in self._packets if one < number]:
-            del self._packets[old]
-        self._next, self._broken = number, True
+        self._go_on_at(number)
+        self._broken = True
+
+    def _go_on_at(self, number: int) -> None:
+        self._packets = {at: one for at, one in self._packets.items() if at >= number}
+        self._missing = {at: one for at, one in self._missing.items() if at >= number}
+        self._next = number

@@ -83,7 +83,7 @@ def test_padding_is_no_picture() -> None:
 
 
 def test_what_is_missing_is_asked_for_at_once_and_again_at_the_pace_of_the_answers() -> None:
-    one = begun()
+    one = begun(now=9.9)
     add(one, 3, 3, DELTA, last=True, now=10.0)
     assert one.due(10.0) == 0.0
     assert one.ask(10.0) == [1, 2]
@@ -100,7 +100,7 @@ def test_what_is_missing_is_asked_for_at_once_and_again_at_the_pace_of_the_answe
 def test_the_pace_of_the_answers_is_learnt(way_s: float) -> None:
     one = begun()
     for number in range(1, 41, 2):
-        now = float(number)
+        now = number / 2
         add(one, number + 1, number + 1, DELTA, last=True, now=now)
         one.ask(now)
         add(one, number, number, DELTA, last=True, now=now + way_s)
@@ -124,12 +124,29 @@ def test_what_does_not_come_is_given_up_and_a_key_picture_asked_for() -> None:
     assert len(add(one, 5, 5, DELTA, last=True, now=late)) == 1
 
 
-def test_a_key_picture_behind_the_hole_is_used_at_once() -> None:
+def test_nothing_before_a_whole_key_picture_is_waited_for() -> None:
     one = begun()
-    add(one, 2, 2, KEY, last=True, now=1.0)
-    one.ask(1.0 + GIVE_UP_S + 0.01)
-    found = add(one, 3, 3, DELTA, last=True, now=2.0)
-    assert [whole.timestamp // 3000 for whole in found] == [2, 3]
+    assert add(one, 2, 2, DELTA, last=True, now=1.0) == []
+    assert add(one, 3, 3, KEY, last=False, now=1.1) == []
+    found = add(one, 4, 3, DELTA, last=True, now=1.2)
+    assert found == [Whole(KEY + DELTA, 9000, key=True)]
+    assert one.due(1.2) is None
+    assert add(one, 1, 1, DELTA, last=True, now=1.3) == []
+    assert len(add(one, 5, 5, DELTA, last=True, now=1.3)) == 1
+
+
+def test_after_a_way_that_was_closed_a_key_picture_is_asked_for_at_once() -> None:
+    one = begun(now=1.0)
+    assert add(one, 90, 30, DELTA, last=True, now=4.0) == []
+    assert one.ask(4.0) == []
+    assert one.wants_key(4.0)
+    assert len(add(one, 91, 31, KEY, last=True, now=4.1)) == 1
+
+
+def test_a_sender_that_paused_has_lost_nothing() -> None:
+    one = begun(now=1.0)
+    assert len(add(one, 1, 90, DELTA, last=True, now=4.0)) == 1
+    assert one.due(4.0) is None
 
 
 def test_a_stream_that_begins_in_the_middle_waits_for_a_key_picture() -> None:
