@@ -40,6 +40,7 @@ from kioskd.call import codec_seams
 from kioskd.picture import h264, nal, vpx
 from kioskd.picture.coder import Encoder
 from kioskd.picture.encoded import CLOCK, Codec, Encoded
+from kioskd.picture.pacing import MOST_PAYLOAD_BYTES
 from tests.pictures import planes, psnr
 
 WIDTH, HEIGHT, FPS = 480, 360, 30
@@ -279,7 +280,7 @@ class Call:
         if is_key(encoded):
             self.keys += 1
             self._key_wanted_at, self._key_sent_at = None, now
-        payloads = codec_seams.payloads(encoded, number % (1 << 15))
+        payloads = codec_seams.payloads(encoded, number % (1 << 15), MOST_PAYLOAD_BYTES)
         arrivals = [self._line.send(len(one), now) for one in payloads]
         self._waiting.append(Sent(number, encoded, payloads, arrivals))
 

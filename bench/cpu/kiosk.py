@@ -19,8 +19,9 @@ import aiortc.codecs.vpx
 
 from bench.cpu.source import Source
 from bench.lines.kiosk import End, KioskdEnd, StockEnd
-from kioskd.call import picture, picture_seams
+from kioskd.call import picture
 from kioskd.logging import configure
+from kioskd.picture.pacing import payload_bytes
 from kioskd.runtime.slack import share_wakeups
 from kioskd.runtime.vitals import LoopLag
 from kioskd.screen.messages import KEY_FRAME, REMOTE_PICTURE
@@ -51,7 +52,7 @@ class Forwarding(KioskdEnd):
     async def offer(self) -> str:
         """Return the leg's offer; its picture gets this rate and no other."""
         sdp = await super().offer()
-        packets = 15 + self._bps / 8 / picture_seams.PAYLOAD_BYTES
+        packets = 15 + self._bps / 8 / payload_bytes(self._bps)
         gross = self._bps + packets * picture.HEADER_BITS
         own = self._leg._picture
         assert own is not None

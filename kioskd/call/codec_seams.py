@@ -26,7 +26,6 @@ from aiortc.rtcrtpparameters import (
     RTCRtpSendParameters,
 )
 
-from kioskd.call.picture_seams import PAYLOAD_BYTES
 from kioskd.call.picture_seams import payloads as vp8_payloads
 from kioskd.picture import nal
 from kioskd.picture.encoded import Codec, Encoded
@@ -98,8 +97,8 @@ def _is_rtx(codec: RTCRtpCodecParameters) -> bool:
     return codec.name.lower() == "rtx"
 
 
-def payloads(picture: Encoded, picture_id: int) -> list[bytes]:
-    """Cut a picture into the payloads of its codec."""
+def payloads(picture: Encoded, picture_id: int, most: int) -> list[bytes]:
+    """Cut a picture into the payloads of its codec, of `most` bytes or a little more."""
     if picture.codec is Codec.H264:
-        return nal.payloads(picture.data, PAYLOAD_BYTES)
-    return vp8_payloads(picture.data, picture_id)
+        return nal.payloads(picture.data, most)
+    return vp8_payloads(picture.data, picture_id, most)

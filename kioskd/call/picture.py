@@ -17,8 +17,8 @@ from kioskd.call import codec_seams, picture_seams
 from kioskd.call.coding import LegCoder
 from kioskd.picture import vpx
 from kioskd.picture.encoded import CLOCK, Codec, Encoded
-from kioskd.picture.ladder import START_BPS, Ladder, Profile, Rung
-from kioskd.picture.pacing import KeyFrames, Pacer, Thinner
+from kioskd.picture.ladder import FAR, START_BPS, Ladder, Profile, Rung
+from kioskd.picture.pacing import KeyFrames, Pacer, Thinner, payload_bytes
 from kioskd.picture.passing import Passing
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class LegPicture:
         picture_seams.send_with(video.sender, self._next)
         picture_seams.hear_requests(video.sender, self._keys.ask)
         picture_seams.hear_estimates(video.sender, self._estimated)
-        picture_seams.pace(video.sender, self._pacer)
+        self._end_pacing = picture_seams.pace(video.sender, self._pacer)
 
     @property
     def target_bps(self) -> float:
@@ -88,8 +88,15 @@ class LegPicture:
         """What the camera's picture, at its full size, needs to look well."""
         return self._ladder.need(*self._size)
 
+    @property
+    def least_bps(self) -> float:
+        """With less than that the picture would have to be smaller than it is now."""
+        now = self.rung
+        return 0.0 if now is None else FAR * self._ladder.need(now.width, now.height)
+
     def close(self) -> None:
-        """Let the coder end, after the picture it has in hand."""
+        """Let the coder end, after the picture it has in hand; send nothing once more."""
+        self._end_pacing()
         self._coder.close()
 
     def _estimated(self, bps: float) -> None:
@@ -128,7 +135,7 @@ class LegPicture:
             self._passing.on = False
             return False
         size = (frame.width, frame.height)
-        room = bps - HEADER_BITS * (rung.fps / 2 + bps / 8 / picture_seams.PAYLOAD_BYTES)
+        room = bps - HEADER_BITS * (rung.fps / 2 + bps / 8 / payload_bytes(bps))
         self._passed.extend(self._passing.take(coded, size, rung, room, key=key))
         if self._passed:
             self._coder.interrupt()
@@ -143,13 +150,14 @@ class LegPicture:
             self._keys.sent(now)
         self._picture_id = (self._picture_id + 1) % picture_seams.PICTURE_IDS
         self._marking.use(encoded.codec)
-        return codec_seams.payloads(encoded, self._picture_id), encoded.pts
+        most = payload_bytes(self._pacer.bps)
+        return codec_seams.payloads(encoded, self._picture_id, most), encoded.pts
 
     async def _encode(
         self, frame: VideoFrame, rung: Rung, bps: float, *, key: bool
     ) -> Encoded | None:
         # Half a packet more than the average: the last of a picture is not full.
-        packets = rung.fps / 2 + bps / 8 / picture_seams.PAYLOAD_BYTES
+        packets = rung.fps / 2 + bps / 8 / payload_bytes(bps)
         loop = asyncio.get_running_loop()
         left = bps - HEADER_BITS * packets - self._pacer.resent_bps(loop.time())
         share = max(left, bps / 3, vpx.LEAST_BPS)

@@ -32,9 +32,6 @@ from kioskd import rtp
 from kioskd.picture.pacing import Pacer
 
 ENCODER: Final = "_RTCRtpSender__encoder"
-PAYLOAD_BYTES: Final = 1200
-"""Of VP8 in one packet; with all headers it fits the 1280 bytes that every path carries
-(RFC 8200, section 5), but for a tunnel's own."""
 PICTURE_IDS: Final = 1 << 15
 """RFC 7741, section 4.2: they go round, also over a change of size."""
 SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
@@ -93,7 +90,7 @@ def hear_estimates(sender: RTCRtpSender, tell: Callable[[float], None]) -> None:
 class _Paced:
     """A transport for one sender whose packets leave in even steps; but RTCP goes at once.
 
-    What is sent once more goes before the next new packet.
+    What is sent once more goes at once, and before the next new packet.
     """
 
     def __init__(self, transport: Any, ssrc: int, pacer: Pacer, send_time: int) -> None:
@@ -103,6 +100,7 @@ class _Paced:
         self._pacer = pacer
         self._newest: int | None = None
         self._again: dict[bytes, bytes] = {}
+        self._work: asyncio.Task[None] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -119,12 +117,23 @@ class _Paced:
             # Asked for by the task that receives everything, which must not wait. But for its
             # sequence number a packet is the same each time.
             self._again.setdefault(data[4:], data)
+            if self._work is None or self._work.done():
+                self._work = asyncio.create_task(self._send_again(), name="leg picture again")
+
+    def close(self) -> None:
+        """Send nothing once more."""
+        self._again.clear()
+        if self._work is not None:
+            self._work.cancel()
 
     async def _send_again(self) -> None:
         while self._again:
             data = self._again.pop(next(iter(self._again)))
             if self._pacer.resend(len(data), asyncio.get_running_loop().time()):
-                await self._leave(data)
+                try:
+                    await self._leave(data)
+                except ConnectionError:
+                    return  # the leg tells of its end by itself
                 await self._pause()
 
     async def _leave(self, data: bytes) -> None:
@@ -164,26 +173,37 @@ def _stamped(data: bytes, extension: int, ntp: int) -> bytes:
     return data
 
 
-def pace(sender: RTCRtpSender, pacer: Pacer) -> None:
+def pace(sender: RTCRtpSender, pacer: Pacer) -> Callable[[], None]:
     """Make the packets of a picture leave one after the other, as `pacer` tells.
 
-    To be called before the answer is applied. Each says when it left (abs-send-time).
+    To be called before the answer is applied; what it returns, at the end. Each packet says when
+    it left (abs-send-time).
     """
     send = sender.send
+    made: list[_Paced] = []
 
     async def send_paced(parameters: RTCRtpSendParameters) -> None:
         if not isinstance(sender.transport, _Paced):
             ids = [e.id for e in parameters.headerExtensions if e.uri == SEND_TIME]
             paced = _Paced(sender.transport, sender._ssrc, pacer, *ids or [0])  # noqa: SLF001  # seam
+            made.append(paced)
             sender.setTransport(paced)  # type: ignore[arg-type]  # seam
         await send(parameters)
 
+    def end() -> None:
+        for one in made:
+            one.close()
+
     sender.send = send_paced  # type: ignore[method-assign]  # seam
+    return end
 
 
-def payloads(data: bytes, picture_id: int) -> list[bytes]:
-    """Cut a VP8 frame into payloads of about the same size (RFC 7741, section 4.2)."""
-    count = -(-len(data) // PAYLOAD_BYTES)
+def payloads(data: bytes, picture_id: int, most: int) -> list[bytes]:
+    """Cut a VP8 frame into payloads of about the same size (RFC 7741, section 4.2).
+
+    They have `most` bytes and the descriptor's at the most.
+    """
+    count = -(-len(data) // most)
     size = -(-len(data) // count)
     first, rest = (bytes(VpxPayloadDescriptor(start, 0, picture_id=picture_id)) for start in (1, 0))
     return [

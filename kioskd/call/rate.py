@@ -135,6 +135,9 @@ class LegRate:
             self._picture.need_bps,
             self._sending_bps()[1] if under_way else None,
         )
+        picture = shares.picture
+        if self.controller.emptying and picture < self._picture.least_bps:
+            picture = 0.0  # a still for a moment, rather than a small picture for ten seconds
         self._sound.rate.available_bps = shares.speech
-        self._picture.target_bps = shares.picture
+        self._picture.target_bps = picture
         self._bucket.bps = shares.documents

@@ -18,7 +18,7 @@ RESUME_BPS: Final = 18_000
 FULL_FPS: Final = 30
 SLOW_FPS: Final = 24
 """Below SLOW_BPS a tenth of the rate would go to headers."""
-SLOW_BPS: Final = 200_000
+SLOW_BPS: Final = 120_000
 SIGN_FPS: Final = 20
 """Signing is read well at 20 pictures a second and more (ITU-T H-series Supplement 1, 1999)."""
 LEAST_FPS: Final = 2
@@ -73,12 +73,15 @@ class Ladder:
         self._patience = UP_S
 
     def choose(self, bps: float, width: int, height: int, now: float) -> Rung:
-        """Return how to send a picture of this size at `bps`; `now` in seconds never falls."""
+        """Return how to send a picture of this size at `bps`; `now` in seconds never falls.
+
+        With 0 there is none for a moment, and the size is kept.
+        """
         if (width, height) != self._source:
             self._source, self._sizes = (width, height), sizes(width, height)
             self._place = self._fitting(bps)
             self._fits_since = self._short_since = None
-        else:
+        elif bps > 0:
             self._shrink(bps, now)
             self._grow(bps, now)
         return Rung(*self._sizes[self._place], self._fps(bps))

@@ -44,10 +44,10 @@ LOSS_EVERY_S: Final = 1.0
 STUCK_S: Final = 1.0
 """Longer than what we do takes to be seen, over a satellite too."""
 MOVED_S: Final = 0.01
-BLIND: Final = 0.4
+BLIND: Final = 0.3
 """Of the rate, once nothing is heard for longer than usual: when both ways get narrow at once, what
 the far end tells of our queue waits in its own."""
-HALVES_S: Final = 0.5
+HALVES_S: Final = 0.25
 AGAIN: Final = 0.7
 """Of the rate of before, after a silence, or a queue that was none of ours."""
 
@@ -68,9 +68,15 @@ class Controller:
         self._loss_at = float("-inf")
         self._heard_at: float | None = None
         self._silent_bps: float | None = None
+        self._silent_at = float("-inf")
         self._patience = Patience()
         self._told_at = float("-inf")
         self._tick_at = float("-inf")
+
+    @property
+    def emptying(self) -> bool:
+        """Whether less is sent than the line carries, until a queue is gone or somebody tells."""
+        return self._full_since is not None or self._silent_bps is not None
 
     def hear(self, reports: Sequence[Report], sending_bps: float, now: float) -> None:
         """Take what the far end tells; `sending_bps` is what has been sent of late."""
@@ -107,7 +113,7 @@ class Controller:
         late = unheard_at is not None and now - unheard_at > self._patience.seconds
         if late and self._heard_at is not None:
             if self._silent_bps is None:
-                self._silent_bps = self.bps
+                self._silent_bps, self._silent_at = self.bps, now
                 self._set(BLIND * self.bps)
             else:
                 self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
@@ -126,7 +132,10 @@ class Controller:
         if self._silent_bps is not None:
             # What was lost in it was no queue's.
             self._loss_at = now
-            self._set(max(self.bps, AGAIN * self._silent_bps))
+            again = AGAIN * self._silent_bps
+            if self.capacity_bps is not None and self._full_at >= self._silent_at:
+                again = min(again, USED * self.capacity_bps)  # so that was why
+            self._set(max(self.bps, again))
             self._silent_bps = None
 
     def _drain(self, now: float) -> None:

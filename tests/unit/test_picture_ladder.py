@@ -27,6 +27,7 @@ from kioskd.picture.pacing import (
     KeyFrames,
     Pacer,
     Thinner,
+    payload_bytes,
 )
 
 RATES = st.floats(0, 5e6)
@@ -59,6 +60,13 @@ def test_the_size_falls_before_the_frame_rate(bps: float) -> None:
     assert rung.fps >= 24 or (rung.width, rung.height) == sizes(640, 480)[-1]
 
 
+def test_a_picture_that_stands_still_for_a_moment_keeps_its_size() -> None:
+    ladder = Ladder()
+    before = ladder.choose(START_BPS, 640, 480, 0.0)
+    assert ladder.choose(0.0, 640, 480, 1.0) == Rung(before.width, before.height, 0)
+    assert ladder.choose(START_BPS, 640, 480, 2.0) == before
+
+
 @given(RATES)
 def test_hands_are_read_at_every_rate_that_has_a_picture(bps: float) -> None:
     rung = Ladder(Profile.SIGN_LANGUAGE).choose(bps, 640, 480, 0.0)
@@ -71,7 +79,7 @@ def test_what_lines_carry() -> None:
         return Ladder().choose(bps, 640, 480, 0.0)
 
     assert at(START_BPS) == Rung(480, 360, 30)
-    assert at(150_000) == Rung(320, 240, 24)  # what 256 kbit/s leave
+    assert at(150_000) == Rung(320, 240, 30)  # what 256 kbit/s leave
     assert at(1_000_000) == Rung(640, 480, 30)
     assert at(LEAST_BPS - 1).fps == 0
 
@@ -194,3 +202,11 @@ def test_a_request_waits_and_is_answered_once() -> None:
     assert keys.due(1.0)
     keys.sent(1.0)
     assert not keys.due(3.0)
+
+
+@pytest.mark.parametrize(
+    ("bps", "size"),
+    [(20_000, 500), (200_000, 750), (320_000, 1200), (5_000_000, 1200)],
+)
+def test_packets_are_smaller_where_speech_would_wait_for_them(bps: float, size: int) -> None:
+    assert payload_bytes(bps) == size

@@ -37,6 +37,7 @@ from kioskd.picture import vpx
 from kioskd.picture.coder import Coder
 from kioskd.picture.ladder import START_BPS
 from tests.pictures import planes
+from tests.waiting import until
 
 FPS = 30
 WIDTH, HEIGHT = 640, 480
@@ -50,6 +51,8 @@ class Camera:
         self._next = 0.0
         self.taken = 0
         self._more = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.opened.set()
 
     async def takes(self, more: int) -> None:
         wanted = self.taken + more
@@ -60,6 +63,7 @@ class Camera:
 
     async def frame(self) -> Frame:
         loop = asyncio.get_running_loop()
+        await self.opened.wait()
         self._next = max(self._next + 1 / FPS, loop.time())
         await asyncio.sleep(self._next - loop.time())
         self.taken += 1
@@ -291,7 +295,7 @@ async def test_the_far_ends_estimate_is_followed() -> None:
 async def test_packets_of_a_picture_leave_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(picture_seams, "PAYLOAD_BYTES", 100)
+    monkeypatch.setattr("kioskd.call.picture.payload_bytes", lambda _: 100)
     async with call() as one:
         await one.more(20)
         packets = one.packets(one.sender._ssrc)
@@ -318,6 +322,19 @@ async def test_packets_of_a_picture_leave_one_after_the_other(
         await one.until(lambda: any(is_rtcp(p) for _, p in one.sent))
 
 
+async def test_what_is_sent_once_more_waits_for_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kioskd.call.media.CAMERA_PATIENCE_S", 60)
+    async with call() as one:
+        await one.more(20)
+        one.camera.opened.clear()
+        newest = int.from_bytes(one.packets(one.sender._ssrc)[-1][1][2:4], "big")
+        lost = RtcpRtpfbPacket(RTCP_RTPFB_NACK, 1, one.sender._ssrc, [newest - 1, newest])
+        for again in (2, 4):  # a last picture may still have been on its way at the first time
+            await one.sender._handle_rtcp_packet(lost)
+            await until(lambda: len(one.packets(one.sender._rtx_ssrc)) == again)  # noqa: B023
+        one.camera.opened.set()
+
+
 async def test_what_is_asked_for_again_and_again_holds_nothing_new_up() -> None:
     async with call() as one:
         await one.more(20)
@@ -337,7 +354,7 @@ async def test_what_is_asked_for_again_and_again_holds_nothing_new_up() -> None:
 
 def test_frames_are_cut_evenly() -> None:
     data = bytes(range(256)) * 15
-    cut = picture_seams.payloads(data, 5)
+    cut = picture_seams.payloads(data, 5, 1200)
     parsed = [VpxPayloadDescriptor.parse(one) for one in cut]
     assert b"".join(rest for _, rest in parsed) == data
     assert [(d.partition_start, d.picture_id) for d, _ in parsed] == [(1, 5), *[(0, 5)] * 3]

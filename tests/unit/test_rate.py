@@ -30,11 +30,12 @@ def test_a_drop_is_followed_at_once() -> None:
     assert run.rate_between(20, 30) >= 0.85 * 256e3
 
 
-def test_a_drop_of_both_ways_is_followed_before_it_is_told() -> None:
-    """What the far end tells waits a second in the queue of its own packets."""
+@pytest.mark.parametrize("most_s", [1.0, 1.8])
+def test_a_drop_of_both_ways_is_followed_before_it_is_told(most_s: float) -> None:
+    """What the far end tells waits for seconds in the queue of its own packets."""
 
     def back_s(now: float) -> float:
-        return 0.03 + max(0.0, min(1.0, 2.7 * (now - 15), 18 - now))
+        return 0.03 + max(0.0, min(most_s, 2.7 * (now - 15), 18 - now))
 
     run = Run(Line(lambda now: 1e6 if now < 15 else 256e3, back_s=back_s), every_s=0.05)
     run.to(30)
