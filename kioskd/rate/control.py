@@ -40,7 +40,8 @@ AHEAD_BPS: Final = 40_000
 """The rate does not grow beyond what is sent by more: it would be a guess."""
 LOSSY: Final = 0.1
 """Much loss: what libwebrtc's loss controller takes for a full line too."""
-LOSS_EVERY_S: Final = 1.0
+LOSSY_FOR_S: Final = 1.0
+"""That in the seconds before and after: of seventy packets a second, eight are lost by chance."""
 STUCK_S: Final = 1.0
 """Longer than what we do takes to be seen, over a satellite too."""
 MOVED_S: Final = 0.01
@@ -65,7 +66,7 @@ class Controller:
         self._last_s = 0.0
         self._moved_at = float("-inf")
         self._before_bps: float = START_BPS
-        self._loss_at = float("-inf")
+        self._lossy_since: float | None = None
         self._heard_at: float | None = None
         self._silent_bps: float | None = None
         self._silent_at = float("-inf")
@@ -87,6 +88,10 @@ class Controller:
         elapsed = 0.0 if self._heard_at is None else min(now - self._heard_at, 0.3)
         self._heard_at = now
         self.queue.hear(reports)
+        if self.queue.lost <= LOSSY:
+            self._lossy_since = None
+        elif self._lossy_since is None:
+            self._lossy_since = now
         if self.queue.standing_s > FULL_S:
             self._drain(now)
         elif self._full_since is not None:
@@ -94,14 +99,14 @@ class Controller:
                 self._full_since = None
                 assert self.capacity_bps is not None
                 self._set(USED * self.capacity_bps)
-        elif self.queue.lost > LOSSY and now - self._loss_at > LOSS_EVERY_S:
-            self._loss_at = now
+        elif self._lossy_since is not None and now - self._lossy_since > LOSSY_FOR_S:
+            self._lossy_since = now
             self._lower(now)
             self._set(min(self.bps, USED * (self.queue.carried_bps or self.bps)))
         elif (
             self._silent_bps is None
             and self.queue.standing_s < EMPTY_S
-            and self.queue.lost <= LOSSY
+            and self._lossy_since is None
         ):
             self._grow(elapsed, sending_bps, now)
 
@@ -131,7 +136,7 @@ class Controller:
     def _end_silence(self, now: float) -> None:
         if self._silent_bps is not None:
             # What was lost in it was no queue's.
-            self._loss_at = now
+            self._lossy_since = now
             again = AGAIN * self._silent_bps
             if self.capacity_bps is not None and self._full_at >= self._silent_at:
                 again = min(again, USED * self.capacity_bps)  # so that was why

@@ -68,6 +68,14 @@ def test_even_loss_slows_nobody_down(loss: float) -> None:
     assert run.rate_between(10, 40) >= 0.85 * 512e3 * (1 - loss)
 
 
+def test_a_second_with_more_loss_than_usual_slows_nobody_down() -> None:
+    """Speech and a small picture: few packets, of which many are lost now and then."""
+    run = Run(Line(lambda _: 5e6, loss=lambda now: 0.2 if now % 10 < 0.8 else 0.03))
+    run.use = 0.3
+    run.to(60)
+    assert min(rate for at, rate in run.rates if at > 5) >= START_BPS
+
+
 def test_jitter_is_no_queue() -> None:
     run = steady(2e6, jitter_s=0.06)
     run.to(30)
