@@ -55,6 +55,7 @@ class LegBrake:
                 async with asyncio.timeout(AGAIN_S if left else None):
                     await self._changed.wait()
             self._changed.clear()
+            self._brake.tick(self._now())
             limit = self._brake.limit_bps
             left = left - 1 if limit is None and left else RELEASES
             fci = pack_remb_fci(round(limit or NO_LIMIT_BPS), [])

@@ -30,6 +30,8 @@ LITTLE: Final = 1.5
 """Times LEAST_BPS. A queue gives what the line carries: when less comes, the far end sends less."""
 LONGEST_S: Final = 10.0
 """Nothing that is held back for longer gets better by it: the far end may not heed it."""
+UNHEARD_S: Final = 1.0
+"""A voice that has stopped for so long tells of no queue any more."""
 CLOCK: Final = 48_000
 """Ticks of speech per second (RFC 7587, section 4.1)."""
 
@@ -47,7 +49,7 @@ class Brake:
         self._newest = 0
         self._long_since: float | None = None
         self._last_s = 0.0
-        self._moved_at = self._begun_at = float("-inf")
+        self._moved_at = self._begun_at = self._heard_at = float("-inf")
 
     def hear(self, source: int, timestamp: int, total: int, now: float) -> None:
         """Take a packet of speech: its SSRC and RTP's timestamp, and the bytes of all that came.
@@ -60,7 +62,7 @@ class Brake:
         said = rtp.unwrapped(timestamp, self._newest, rtp.TIMESTAMPS)
         if said < self._newest:
             return  # overtaken: it tells of a way that is longer, not of a queue
-        self._newest = said
+        self._newest, self._heard_at = said, now
         self._queue.hear([Report(said / CLOCK, now, 0, total)])
         standing = self._queue.standing_s
         if self.limit_bps is None:
@@ -69,6 +71,11 @@ class Brake:
             self.limit_bps = None
         else:
             self._hold(standing, now)
+
+    def tick(self, now: float) -> None:
+        """Hold nothing back that nobody tells of; to be called some times a second."""
+        if now - self._heard_at > UNHEARD_S:
+            self.limit_bps = self._long_since = None
 
     def _look(self, standing: float, now: float) -> None:
         if standing <= LONG_S:

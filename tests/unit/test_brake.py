@@ -119,6 +119,16 @@ def test_a_way_that_got_longer_is_left_alone_again() -> None:
     assert released - held[0] < 1.5
 
 
+def test_nothing_is_held_back_by_a_voice_that_has_stopped() -> None:
+    call = Browser(Line(falling), browsers_own)
+    call.to(10.5)
+    call.brake.tick(10.6)
+    assert call.brake.limit_bps is not None
+    call.brake.hear(VOICE, 0, 10**6, 11.4)  # its clock went back: that tells nothing either
+    call.brake.tick(11.7)
+    assert call.brake.limit_bps is None
+
+
 def test_another_source_begins_anew() -> None:
     call = Browser(Line(falling), browsers_own)
     call.to(10.5)
