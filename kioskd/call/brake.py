@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -26,9 +27,11 @@ class LegBrake:
     """Sees what comes, and tells the far end how much it may send (REMB).
 
     draft-alvestrand-rmcat-remb-03; libwebrtc goes by the lower of this and its own estimate.
+    `queue_gone` is called when a queue is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, queue_gone: Callable[[], None]) -> None:
+        self._queue_gone = queue_gone
         self.told = 0
         """How many times the far end was told."""
         self._brake = Brake()
@@ -46,6 +49,8 @@ class LegBrake:
         self._brake.hear(source, timestamp, self._bytes, self._now())
         if (self._brake.limit_bps is None) is not (before is None):
             self._changed.set()
+            if before is not None:
+                self._queue_gone()
 
     async def run(self, transport: RTCDtlsTransport, source: int) -> None:
         """Tell until cancelled; `source` is the SSRC that tells. Ends with the connection."""

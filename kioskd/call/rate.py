@@ -47,7 +47,7 @@ class LegRate:
         self._arrivals = feedback.Arrivals()
         self._source = 0
         self._bucket = Bucket()
-        self._brake = LegBrake()
+        self._brake = LegBrake(sound.queue_gone)
         self._asked_at = float("-inf")
         self._history: deque[tuple[float, int, int]] = deque()
         self._now = asyncio.get_running_loop().time

@@ -45,6 +45,10 @@ class LegSound:
         self._voice.take(packet)
         self.on_packet(packet.ssrc, packet.timestamp)
 
+    def queue_gone(self) -> None:
+        """Play the agent's voice as on a line that never had the queue that is gone now."""
+        self._voice.queue_gone()
+
     @property
     def sending_bps(self) -> float:
         """What our speech takes of the line while somebody speaks, headers included."""

@@ -79,6 +79,10 @@ class Voice:
         now = asyncio.get_running_loop().time()
         self._playout.put(packet.ssrc, packet.timestamp, blocks, now)
 
+    def queue_gone(self) -> None:
+        """Wait no longer for what is as late as it was in a queue that is gone."""
+        self._playout.store.estimator.forget()
+
     def stats(self) -> SoundStats:
         """Return the totals since the beginning."""
         return SoundStats.of(self._playout)

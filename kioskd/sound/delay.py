@@ -52,6 +52,12 @@ class DelayEstimator:
             self._due = at + EVERY_S
             self._measure(at)
 
+    def forget(self) -> None:
+        """Learn anew what is usual: what came late stood in a queue that is gone."""
+        self._transits.clear()
+        self._last = float("-inf")
+        self.target_s = START_S
+
     def _measure(self, now: float) -> None:
         while now - self._transits[0][0] > WINDOW_S:
             self._transits.popleft()

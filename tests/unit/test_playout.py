@@ -228,6 +228,30 @@ def test_jitter_is_met_with_as_much_delay_as_it_needs(most: float) -> None:
     assert playout.store.estimator.target_s <= MOST_S
 
 
+def test_the_delay_of_a_queue_that_is_gone_goes_with_it() -> None:
+    """A line that got narrow: its queue grows at once, and is emptied by fits and starts."""
+    rng = random.Random(1)
+
+    def carry(sent: Sent) -> float:
+        if not 5 <= sent.at < 9:
+            return 0.0
+        return min(0.9, 2.7 * (sent.at - 5), 0.25 * (9 - sent.at)) * rng.uniform(0.8, 1.0)
+
+    def late(forgets: bool) -> float:
+        delays: dict[int, float] = {}
+
+        def tick(now: float, _: bytes, playout: Playout) -> None:
+            if forgets and round(now * 50) == 9 * 50:
+                playout.store.estimator.forget()
+            delays[round(now * 50)] = playout.delay_s
+
+        run(stream(BANK, 15), carry, 15, on_tick=tick)
+        return delays[11 * 50]
+
+    assert late(forgets=True) <= 0.08
+    assert late(forgets=False) > 0.15
+
+
 def test_a_path_that_grew_longer_is_followed_and_left_alone() -> None:
     """No faster than the sound comes: it is not sped up only to wait again."""
     playout = run(stream(VOICED, 30), lambda s: 0.0 if s.at < 10 else 0.4, 30)
