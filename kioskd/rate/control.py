@@ -48,6 +48,8 @@ MOVED_S: Final = 0.01
 BLIND: Final = 0.3
 """Of the rate, once nothing is heard for longer than usual: when both ways get narrow at once, what
 the far end tells of our queue waits in its own."""
+OWN_S: Final = 0.2
+"""A tick that comes so long after the one before: we were late, and what is told lies unread."""
 HALVES_S: Final = 0.25
 AGAIN: Final = 0.7
 """Of the rate of before, after a silence, or a queue that was none of ours."""
@@ -111,12 +113,13 @@ class Controller:
             self._grow(elapsed, sending_bps, now)
 
     def tick(self, now: float, unheard_at: float | None) -> None:
-        """Send less and less while nothing is heard; to be called some times a second.
+        """Send less and less while nothing is heard; to be called ten times a second or so.
 
         `unheard_at` is when the oldest packet left that nobody told of; None: there is none.
         """
         late = unheard_at is not None and now - unheard_at > self._patience.seconds
-        if late and self._heard_at is not None:
+        ours = now - self._tick_at > OWN_S
+        if late and not ours and self._heard_at is not None:
             if self._silent_bps is None:
                 self._silent_bps, self._silent_at = self.bps, now
                 self._set(BLIND * self.bps)

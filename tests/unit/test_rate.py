@@ -124,6 +124,16 @@ def test_satellite() -> None:
     assert run.longest_queue(20, 60) <= 0.5
 
 
+def test_who_was_late_himself_blames_nobody() -> None:
+    run = steady(1e6)
+    run.to(10)
+    before = run.controller.bps
+    run.controller.tick(12, 10)
+    assert run.controller.bps == before
+    run.controller.tick(12.1, 10)
+    assert run.controller.bps < before / 2
+
+
 def test_who_says_nothing_is_not_unheard() -> None:
     run = steady(1e6)
     run.to(10)
