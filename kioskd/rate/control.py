@@ -50,6 +50,8 @@ BLIND: Final = 0.3
 the far end tells of our queue waits in its own."""
 OWN_S: Final = 0.2
 """A tick that comes so long after the one before: we were late, and what is told lies unread."""
+LEARNT_S: Final = 5.0
+"""What comes as late for so long has got a longer way; before that it is old news."""
 HALVES_S: Final = 0.25
 AGAIN: Final = 0.7
 """Of the rate of before, after a silence, or a queue that was none of ours."""
@@ -72,6 +74,7 @@ class Controller:
         self._heard_at: float | None = None
         self._silent_bps: float | None = None
         self._silent_at = float("-inf")
+        self._usual_s = 0.0
         self._patience = Patience()
         self._told_at = float("-inf")
         self._tick_at = float("-inf")
@@ -122,6 +125,7 @@ class Controller:
         if late and not ours and self._heard_at is not None:
             if self._silent_bps is None:
                 self._silent_bps, self._silent_at = self.bps, now
+                self._usual_s = self._patience.seconds
                 self._set(BLIND * self.bps)
             else:
                 self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
@@ -134,7 +138,10 @@ class Controller:
             return False
         self._told_at = max(fresh)
         self._patience.learn(now - min(fresh))
-        return now - self._told_at <= self._patience.seconds
+        most = self._patience.seconds
+        if self._silent_bps is not None and now - self._silent_at < LEARNT_S:
+            most = min(most, self._usual_s)
+        return now - self._told_at <= most
 
     def _end_silence(self, now: float) -> None:
         if self._silent_bps is not None:
