@@ -24,6 +24,7 @@ from kioskd.errors import (
 )
 from kioskd.runtime.shared import SLOTS, SharedRing
 from kioskd.runtime.worker import LADDER_S, DeviceWorker, Worker, overdue
+from tests.waiting import until
 
 TARGET = "tests.unit.subjects:Subject"
 RESTARTS = 80
@@ -192,6 +193,11 @@ def held() -> tuple[int, int, int]:
     return descriptors, len(asyncio.all_tasks()), threading.active_count()
 
 
+def no_process_is_waited_for() -> bool:
+    """The thread in which asyncio waits for a child ends a moment after that is told."""
+    return not any(one.name.startswith("waitpid-") for one in threading.enumerate())
+
+
 async def restart(times: int) -> None:
     died = asyncio.Event()
     worker = Worker("test", TARGET, {"base": 0}, on_death=died.set)
@@ -204,8 +210,10 @@ async def restart(times: int) -> None:
 
 async def test_many_restarts_leave_nothing() -> None:
     await restart(1)
+    await until(no_process_is_waited_for)
     before = held()
     await asyncio.gather(*(restart(RESTARTS // 4) for _ in range(4)))
+    await until(no_process_is_waited_for)
     assert held() == before
     assert not psutil.Process().children()
 
