@@ -27,30 +27,29 @@ class LegBrake:
     """Sees what comes, and tells the far end how much it may send (REMB).
 
     draft-alvestrand-rmcat-remb-03; libwebrtc goes by the lower of this and its own estimate.
-    `queue_gone` is called when a queue is.
+    `queue_here` is called when a queue has come up, `queue_gone` when it is gone.
     """
 
-    def __init__(self, queue_gone: Callable[[], None]) -> None:
+    def __init__(self, queue_here: Callable[[], None], queue_gone: Callable[[], None]) -> None:
+        self._queue_here = queue_here
         self._queue_gone = queue_gone
         self.told = 0
         """How many times the far end was told."""
         self._brake = Brake()
-        self._bytes = 0
         self._changed = asyncio.Event()
         self._now = asyncio.get_running_loop().time
 
     def count(self, size: int) -> None:
         """Note the bytes of a packet of sound or picture, headers included."""
-        self._bytes += size
+        self._brake.count(size, self._now())
 
     def spoke(self, source: int, timestamp: int) -> None:
         """Note a packet of speech that was counted: its SSRC and RTP's timestamp."""
         before = self._brake.limit_bps
-        self._brake.hear(source, timestamp, self._bytes, self._now())
+        self._brake.hear(source, timestamp, self._now())
         if (self._brake.limit_bps is None) is not (before is None):
             self._changed.set()
-            if before is not None:
-                self._queue_gone()
+            (self._queue_here if before is None else self._queue_gone)()
 
     async def run(self, transport: RTCDtlsTransport, source: int) -> None:
         """Tell until cancelled; `source` is the SSRC that tells. Ends with the connection."""

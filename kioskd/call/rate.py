@@ -47,7 +47,7 @@ class LegRate:
         self._arrivals = feedback.Arrivals()
         self._source = 0
         self._bucket = Bucket()
-        self._brake = LegBrake(sound.queue_gone)
+        self._brake = LegBrake(self._warn, sound.queue_gone)
         self._asked_at = float("-inf")
         self._history: deque[tuple[float, int, int]] = deque()
         self._now = asyncio.get_running_loop().time
@@ -111,6 +111,11 @@ class LegRate:
             return
         self._heard = self._heard or bool(reports)
         self.controller.hear(reports, self._sending_bps()[0], now)
+        self._share(now)
+
+    def _warn(self) -> None:
+        now = self._now()
+        self.controller.warn(now)
         self._share(now)
 
     def _remember(self, now: float) -> None:

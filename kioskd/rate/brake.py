@@ -7,29 +7,36 @@ the speech, whose packets are 20 ms apart by their timestamps, and have it empti
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from typing import Final
 
 from kioskd import rtp
-from kioskd.rate.queue import Queue
+from kioskd.rate.queue import STANDING_S, Movement, Queue
 from kioskd.rate.sent import Report
 
 LONG_S: Final = 0.1
 """A queue that is heard, and more than what a browser fills and empties by itself."""
 STANDS_S: Final = 0.04
 """After a way that was closed for a moment all that waited comes at once, and nothing stands."""
+FAST_S: Final = 0.14
+"""One packet that is so late tells of a queue too, where it grows fast: see GAP."""
+GAP: Final = 0.5
+"""A way that is closed for a moment shows as a gap as long as the next packet is late; in a queue
+packets come all the time. With gaps of less than half of that nothing more is waited for."""
 SHORT_S: Final = 0.03
 """It is left alone again from then on."""
 SHARE: Final = 0.3
 """Of what the line carries: a queue of 0.7 s is gone after a second, and speech goes on."""
 LEAST_BPS: Final = 60_000
 """Speech said twice, and its headers; a browser sends that anyway."""
-STUCK_S: Final = 1.0
-"""A queue that has not changed by MOVED_S for so long, though little comes, is none."""
 MOVED_S: Final = 0.02
 LITTLE: Final = 1.5
 """Times LEAST_BPS. A queue gives what the line carries: when less comes, the far end sends less."""
 LONGEST_S: Final = 10.0
 """Nothing that is held back for longer gets better by it: the far end may not heed it."""
+MOST_ARRIVALS: Final = 256
+"""Packets that are looked back upon: half a second of a large picture's."""
 UNHEARD_S: Final = 1.0
 """A voice that has stopped for so long tells of no queue any more."""
 CLOCK: Final = 48_000
@@ -48,14 +55,18 @@ class Brake:
         self._source: int | None = None
         self._newest = 0
         self._long_since: float | None = None
-        self._last_s = 0.0
-        self._moved_at = self._begun_at = self._heard_at = float("-inf")
+        self._bytes = 0
+        self._arrivals: deque[float] = deque([float("-inf")], MOST_ARRIVALS)
+        self._movement = Movement(MOVED_S)
+        self._begun_at = self._heard_at = float("-inf")
 
-    def hear(self, source: int, timestamp: int, total: int, now: float) -> None:
-        """Take a packet of speech: its SSRC and RTP's timestamp, and the bytes of all that came.
+    def count(self, size: int, now: float) -> None:
+        """Take any packet: its bytes, headers included. To be called before `hear`."""
+        self._bytes += size
+        self._arrivals.append(now)
 
-        `total` counts this packet and those of pictures, headers included.
-        """
+    def hear(self, source: int, timestamp: int, now: float) -> None:
+        """Take a packet of speech that was counted: its SSRC and RTP's timestamp."""
         if source != self._source:
             self._source, self._newest, self._queue = source, timestamp, Queue()
             self.limit_bps = self._long_since = None
@@ -63,11 +74,11 @@ class Brake:
         if said < self._newest:
             return  # overtaken: it tells of a way that is longer, not of a queue
         self._newest, self._heard_at = said, now
-        self._queue.hear([Report(said / CLOCK, now, 0, total)])
+        self._queue.hear([Report(said / CLOCK, now, 0, self._bytes)])
         standing = self._queue.standing_s
         if self.limit_bps is None:
             self._look(standing, now)
-        elif standing < SHORT_S:
+        elif standing < SHORT_S and now - self._begun_at > STANDING_S:
             self.limit_bps = None
         else:
             self._hold(standing, now)
@@ -82,17 +93,25 @@ class Brake:
             self._long_since = None
         elif self._long_since is None:
             self._long_since = now
-        elif now - self._long_since >= STANDS_S:
-            self._long_since, self._last_s = None, standing
-            self._moved_at = self._begun_at = now
+        stands = self._long_since is not None and now - self._long_since >= STANDS_S
+        if stands or self._grows():
+            self._long_since, self._begun_at = None, now
+            self._movement.begin(standing, now)
             self._limit()
 
+    def _grows(self) -> bool:
+        """Tell whether the last packet waited behind others that came all the while."""
+        late = self._queue.latest_s
+        if late <= FAST_S:
+            return False
+        begun = self._arrivals[-1] - late
+        ones = itertools.pairwise(self._arrivals)
+        return max(later - one for one, later in ones if later > begun) < GAP * late
+
     def _hold(self, standing: float, now: float) -> None:
-        if abs(standing - self._last_s) > MOVED_S:
-            self._last_s, self._moved_at = standing, now
         carried = self._queue.carried_bps or 0.0
-        stuck = now - self._moved_at > STUCK_S and carried <= LITTLE * LEAST_BPS
-        if stuck or now - self._begun_at > LONGEST_S:
+        stuck = self._movement.stuck(standing, now)
+        if (stuck and carried <= LITTLE * LEAST_BPS) or now - self._begun_at > LONGEST_S:
             self._queue.take_as_empty()
             self.limit_bps = None
         else:

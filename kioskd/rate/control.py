@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kioskd.rate.patience import Patience
-from kioskd.rate.queue import Queue
+from kioskd.rate.queue import Movement, Queue
 from kioskd.rate.sent import Report
 
 START_BPS: Final = 300_000
@@ -42,12 +42,12 @@ LOSSY: Final = 0.1
 """Much loss: what libwebrtc's loss controller takes for a full line too."""
 LOSSY_FOR_S: Final = 1.0
 """That in the seconds before and after: of seventy packets a second, eight are lost by chance."""
-STUCK_S: Final = 1.0
-"""Longer than what we do takes to be seen, over a satellite too."""
 MOVED_S: Final = 0.01
 BLIND: Final = 0.3
 """Of the rate, once nothing is heard for longer than usual: when both ways get narrow at once, what
 the far end tells of our queue waits in its own."""
+WARNED: Final = 0.15
+"""Of the rate, for as long as it takes to know more: speech, and the picture stands still."""
 OWN_S: Final = 0.2
 """A tick that comes so long after the one before: we were late, and what is told lies unread."""
 LEARNT_S: Final = 5.0
@@ -67,13 +67,14 @@ class Controller:
         """What the line carried when it was full, None while it never was."""
         self._full_at = float("-inf")
         self._full_since: float | None = None
-        self._last_s = 0.0
-        self._moved_at = float("-inf")
+        self._movement = Movement(MOVED_S)
         self._before_bps: float = START_BPS
         self._lossy_since: float | None = None
         self._heard_at: float | None = None
         self._silent_bps: float | None = None
         self._silent_at = float("-inf")
+        self._warned = False
+        self._again = AGAIN
         self._usual_s = 0.0
         self._patience = Patience()
         self._told_at = float("-inf")
@@ -101,7 +102,8 @@ class Controller:
             self._drain(now)
         elif self._full_since is not None:
             if self.queue.standing_s < EMPTY_S:
-                self._full_since = None
+                # Of a silence too, for what told of the queue had waited as long.
+                self._full_since = self._silent_bps = None
                 assert self.capacity_bps is not None
                 self._set(USED * self.capacity_bps)
         elif self._lossy_since is not None and now - self._lossy_since > LOSSY_FOR_S:
@@ -124,12 +126,28 @@ class Controller:
         ours = now - self._tick_at > OWN_S
         if late and not ours and self._heard_at is not None:
             if self._silent_bps is None:
-                self._silent_bps, self._silent_at = self.bps, now
-                self._usual_s = self._patience.seconds
-                self._set(BLIND * self.bps)
+                self._send_less(BLIND, now)
+                self._warned = False
             else:
                 self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
+            self._again = AGAIN
         self._tick_at = now
+
+    def warn(self, now: float) -> None:
+        """Send less, because a queue has come up before us in the other way.
+
+        Lines get narrow both ways, mostly, and what the far end tells of ours then stands in that
+        queue. Holds until something that left since is told of in time, as without a queue of
+        ours it soon is.
+        """
+        if self._heard_at is not None and self._silent_bps is None:
+            self._send_less(WARNED, now)
+            self._warned, self._again = True, 1.0
+
+    def _send_less(self, share: float, now: float) -> None:
+        self._silent_bps, self._silent_at = self.bps, now
+        self._usual_s = self._patience.seconds
+        self._set(share * self.bps)
 
     def _in_time(self, reports: Sequence[Report], now: float) -> bool:
         came = [one.sent_at for one in reports if one.arrived_at is not None]
@@ -144,10 +162,10 @@ class Controller:
         return now - self._told_at <= most
 
     def _end_silence(self, now: float) -> None:
-        if self._silent_bps is not None:
+        if self._silent_bps is not None and not (self._warned and self._told_at < self._silent_at):
             # What was lost in it was no queue's.
             self._lossy_since = now
-            again = AGAIN * self._silent_bps
+            again = self._again * self._silent_bps
             if self.capacity_bps is not None and self._full_at >= self._silent_at:
                 again = min(again, USED * self.capacity_bps)  # so that was why
             self._set(max(self.bps, again))
@@ -156,12 +174,11 @@ class Controller:
     def _drain(self, now: float) -> None:
         if self._full_since is None:
             self._full_since = now
-            self._before_bps, self._moved_at, self._last_s = self.bps, now, 0.0
+            self._before_bps = self.bps
+            self._movement.begin(self.queue.standing_s, now)
         self._lower(now)
         standing = self.queue.standing_s
-        if abs(standing - self._last_s) > MOVED_S:
-            self._last_s, self._moved_at = standing, now
-        if now - self._moved_at > STUCK_S:
+        if self._movement.stuck(standing, now):
             # We send far less than was carried, and it stands as before: so the way got longer.
             self.queue.take_as_empty()
             self._full_since = None

@@ -20,18 +20,22 @@ LEAST_SPAN_S: Final = 0.08
 BASE_S: Final = 10.0
 """The shortest way of the last 10 to 20 s counts: clocks drift, and ways change."""
 KEPT_S: Final = 1.0
+STUCK_S: Final = 1.0
+"""Longer than what the sender does takes to be seen, over a satellite too."""
 
 
 class Queue:
     """What reports tell of the line.
 
-    `standing_s`: how long what arrived last had stood in the queue. `carried_bps`: what the line
+    `standing_s`: how long all that arrived last had stood in the queue; `latest_s`: how long the
+    very last packet had, jitter included. `carried_bps`: what the line
     has carried of late, headers included, None while nobody knows. `lost`: the share of packets
     that did not come in the last second.
     """
 
     def __init__(self) -> None:
         self.standing_s = 0.0
+        self.latest_s = 0.0
         self.carried_bps: float | None = None
         self.lost = 0.0
         self._base = float("inf")
@@ -56,6 +60,7 @@ class Queue:
         shortest = min(way for at, way in ways if at > last - STANDING_S)
         self._note_base(shortest, newest)
         self.standing_s = shortest - self._base
+        self.latest_s = max(ways)[1] - self._base
         self.carried_bps = self._carried(last)
 
     def take_as_empty(self) -> None:
@@ -83,3 +88,25 @@ class Queue:
         inside = [r for r in some if first.total < r.total < end.total]
         lost = sum(r.size for r in inside if r.arrived_at is None)
         return 8 * (end.total - first.total - lost) / span
+
+
+class Movement:
+    """Whether a queue's length changes: one that does not, though little is sent, is none of ours.
+
+    Changes of up to `least_s` are none.
+    """
+
+    def __init__(self, least_s: float) -> None:
+        self._least_s = least_s
+        self._last_s = 0.0
+        self._moved_at = float("-inf")
+
+    def begin(self, standing_s: float, now: float) -> None:
+        """Look from now on."""
+        self._last_s, self._moved_at = standing_s, now
+
+    def stuck(self, standing_s: float, now: float) -> bool:
+        """Tell whether the queue, now so long, has been so for STUCK_S."""
+        if abs(standing_s - self._last_s) > self._least_s:
+            self.begin(standing_s, now)
+        return now - self._moved_at > STUCK_S

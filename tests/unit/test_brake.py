@@ -31,16 +31,16 @@ class Browser:
 
     def to(self, end: float) -> None:
         arrivals: list[tuple[float, int, int, int | None]] = []
-        order, total = itertools.count(), 0
+        order = itertools.count()
         limit: float | None = None
         credit, first = 0.0, TIMESTAMPS - 5 * CLOCK
         for step in range(round(end / 0.005)):
             now = step * 0.005
             while arrivals and arrivals[0][0] <= now:
                 at, _, size, timestamp = heapq.heappop(arrivals)
-                total += size
+                self.brake.count(size, at)
                 if timestamp is not None:
-                    self.brake.hear(VOICE, timestamp, total, at)
+                    self.brake.hear(VOICE, timestamp, at)
                     if not self.limits or self.limits[-1][1] != self.brake.limit_bps:
                         self.limits.append((at, self.brake.limit_bps))
             if self.heeds:
@@ -124,7 +124,7 @@ def test_nothing_is_held_back_by_a_voice_that_has_stopped() -> None:
     call.to(10.5)
     call.brake.tick(10.6)
     assert call.brake.limit_bps is not None
-    call.brake.hear(VOICE, 0, 10**6, 11.4)  # its clock went back: that tells nothing either
+    call.brake.hear(VOICE, 0, 11.4)  # its clock went back: that tells nothing either
     call.brake.tick(11.7)
     assert call.brake.limit_bps is None
 
@@ -133,5 +133,13 @@ def test_another_source_begins_anew() -> None:
     call = Browser(Line(falling), browsers_own)
     call.to(10.5)
     assert call.brake.limit_bps is not None
-    call.brake.hear(VOICE + 1, 0, 10**6, 10.6)
+    call.brake.hear(VOICE + 1, 0, 10.6)
     assert call.brake.limit_bps is None
+
+
+def test_a_queue_that_grows_fast_is_not_waited_for() -> None:
+    """By what all packets of 0.15 s waited it would be 10.35 s."""
+    call = Browser(Line(falling), lambda _: 900e3)
+    call.to(11)
+    first = next(at for at, limit in call.limits if limit is not None)
+    assert first <= 10.27

@@ -45,6 +45,41 @@ def test_a_drop_of_both_ways_is_followed_before_it_is_told(most_s: float) -> Non
     assert run.rate_between(20, 30) >= 0.85 * 256e3
 
 
+def test_a_warning_comes_before_what_is_told_is_late() -> None:
+    def back_s(now: float) -> float:
+        return 0.03 + max(0.0, min(1.0, 2.7 * (now - 15), 18 - now))
+
+    longest = {}
+    for warned in (False, True):
+        run = Run(Line(lambda now: 1e6 if now < 15 else 256e3, back_s=back_s), every_s=0.05)
+        run.to(15.1)
+        if warned:
+            run.controller.warn(run.now)
+        run.to(30)
+        longest[warned] = run.longest_queue(15, 17)
+        assert run.longest_queue(17, 30) <= 0.3
+    assert longest[True] <= 0.7 * longest[False]
+
+
+def test_a_warning_for_nothing_costs_a_moment() -> None:
+    run = steady(1e6)
+    run.to(15)
+    before = run.controller.bps
+    run.controller.warn(run.now)
+    assert run.controller.bps < 0.4 * before
+    run.to(15.5)
+    assert run.controller.bps >= 0.95 * before
+
+
+def test_a_warning_that_is_followed_by_silence_is_one() -> None:
+    run = Run(Line(lambda _: 1e6, back_s=lambda now: 5.0 if 15 < now < 16 else 0.02))
+    run.to(15)
+    before = run.controller.bps
+    run.controller.warn(run.now)
+    run.to(16)
+    assert run.controller.bps < 0.2 * before
+
+
 def test_a_drop_of_the_other_way_is_soon_over() -> None:
     def back_s(now: float) -> float:
         return 0.03 + max(0.0, min(1.0, 2.7 * (now - 15), 18 - now))
