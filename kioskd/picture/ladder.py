@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-START_BPS: Final = 300_000
-"""For a line that nobody knows yet: what one with 512 kbit/s up carries beside the sound."""
+START_BPS: Final = 200_000
+"""For a line that nobody knows yet: with speech, what one of 256 kbit/s carries. A queue of the
+first second is heard for ten in a browser's jitter buffer."""
 LEAST_BPS: Final = 12_000
 """Below it there is no picture: sound goes first."""
 RESUME_BPS: Final = 18_000
@@ -24,6 +25,8 @@ SIGN_FPS: Final = 20
 LEAST_FPS: Final = 2
 UP_S: Final = 4.0
 """So long a rate must be good for a larger size before that is taken."""
+FIRST_UP_S: Final = 2.0
+"""The first size is a guess, and a low one."""
 MOST_UP_S: Final = 60.0
 DOWN_S: Final = 1.0
 """So long it may be a little too low for the size; where it is far too low no time is lost."""
@@ -70,7 +73,7 @@ class Ladder:
         self._fits_since: float | None = None
         self._short_since: float | None = None
         self._grown_at = float("-inf")
-        self._patience = UP_S
+        self._patience = FIRST_UP_S
 
     def choose(self, bps: float, width: int, height: int, now: float) -> Rung:
         """Return how to send a picture of this size at `bps`; `now` in seconds never falls.
@@ -120,6 +123,7 @@ class Ladder:
             self._fits_since = now
         if now - self._fits_since >= self._patience:
             self._place, self._grown_at, self._fits_since = place, now, None
+            self._patience = max(self._patience, UP_S)
 
     def _fps(self, bps: float) -> int:
         self._paused = bps < (RESUME_BPS if self._paused else LEAST_BPS)

@@ -29,6 +29,9 @@ KEY_FRAMES: Final = 4.0
 NOMINAL_FPS: Final = 25
 """What KEY_FRAMES and a picture's duration count by."""
 
+LONGER: Final = 1.5
+"""So that fewer pictures a second have the whole rate again after some of them."""
+
 _ABI: Final = 25
 _DECLARATIONS: Final = """
 typedef struct vpx_codec_ctx {
@@ -171,7 +174,8 @@ class Encoder:
         self._lib.vpx_img_wrap(
             self._image, _I420, width, height, 1, self._ffi.cast("unsigned char *", 1)
         )
-        self._pts = -1
+        self._at = self._pts = -1
+        self._step = 0
 
     def set_bps(self, bps: float) -> None:
         """Aim at so many bits per second from the next picture on, without a key frame."""
@@ -194,7 +198,7 @@ class Encoder:
         for number, (view, plane) in enumerate(zip(views, frame.planes, strict=True)):
             self._image.planes[number] = view
             self._image.stride[number] = plane.line_size
-        self._pts = max(self._pts + 1, pts)
+        self._advance(pts)
         _checked(
             self._lib.vpx_codec_encode(
                 self._context,
@@ -207,6 +211,17 @@ class Encoder:
             self._context,
         )
         return self._output(pts)
+
+    def _advance(self, pts: int) -> None:
+        """Let time go on, for the encoder, at most LONGER times as far as between those before.
+
+        It counts pictures a second by the time between two, and would spend in one what a pause
+        had left: as long a queue as the pause was.
+        """
+        most = max(CLOCK // NOMINAL_FPS, round(LONGER * self._step))
+        self._step = max(1, min(most, pts - self._at))
+        self._at = pts
+        self._pts += self._step
 
     def _output(self, pts: int) -> Encoded | None:
         data, key = b"", False

@@ -48,6 +48,9 @@ BLIND: Final = 0.3
 the far end tells of our queue waits in its own."""
 WARNED: Final = 0.15
 """Of the rate, for as long as it takes to know more: speech, and the picture stands still."""
+KNOWN_S: Final = 3.0
+"""A far end that is heard for less is still finding out what the line carries: its queues are its
+own."""
 OWN_S: Final = 0.2
 """A tick that comes so long after the one before: we were late, and what is told lies unread."""
 LEARNT_S: Final = 5.0
@@ -71,6 +74,7 @@ class Controller:
         self._before_bps: float = START_BPS
         self._lossy_since: float | None = None
         self._heard_at: float | None = None
+        self._first_at: float | None = None
         self._silent_bps: float | None = None
         self._silent_at = float("-inf")
         self._warned = False
@@ -91,6 +95,7 @@ class Controller:
             return
         if self._in_time(reports, now):
             self._end_silence(now)
+        self._first_at = now if self._first_at is None else self._first_at
         elapsed = 0.0 if self._heard_at is None else min(now - self._heard_at, 0.3)
         self._heard_at = now
         self.queue.hear(reports)
@@ -140,7 +145,8 @@ class Controller:
         queue. Holds until something that left since is told of in time, as without a queue of
         ours it soon is.
         """
-        if self._heard_at is not None and self._silent_bps is None:
+        known = self._first_at is not None and now - self._first_at > KNOWN_S
+        if known and self._silent_bps is None:
             self._send_less(WARNED, now)
             self._warned, self._again = True, 1.0
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kioskd.picture.ladder import (
+    FIRST_UP_S,
     LEAST_BPS,
     MARGIN,
     MOST_UP_S,
@@ -67,6 +68,13 @@ def test_a_picture_that_stands_still_for_a_moment_keeps_its_size() -> None:
     assert ladder.choose(START_BPS, 640, 480, 2.0) == before
 
 
+def test_the_first_size_is_soon_given_up_for_a_larger_one() -> None:
+    ladder = Ladder()
+    assert ladder.choose(START_BPS, 640, 480, 0.0) == Rung(320, 240, 30)
+    assert ladder.choose(800_000, 640, 480, 1.0).width == 320
+    assert ladder.choose(800_000, 640, 480, 1.0 + FIRST_UP_S).width == 640
+
+
 @given(RATES)
 def test_hands_are_read_at_every_rate_that_has_a_picture(bps: float) -> None:
     rung = Ladder(Profile.SIGN_LANGUAGE).choose(bps, 640, 480, 0.0)
@@ -78,7 +86,7 @@ def test_what_lines_carry() -> None:
     def at(bps: float) -> Rung:
         return Ladder().choose(bps, 640, 480, 0.0)
 
-    assert at(START_BPS) == Rung(480, 360, 30)
+    assert at(300_000) == Rung(480, 360, 30)
     assert at(150_000) == Rung(320, 240, 30)  # what 256 kbit/s leave
     assert at(1_000_000) == Rung(640, 480, 30)
     assert at(LEAST_BPS - 1).fps == 0

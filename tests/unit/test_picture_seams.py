@@ -201,15 +201,15 @@ async def test_pictures_arrive_and_their_size_follows_the_rate() -> None:
     async with call() as one:
         assert one.picture.target_bps == START_BPS
         await one.more(5)
-        assert one.sizes[0] == (480, 360)
-        one.picture.target_bps = 250_000  # a little less: the rate changes in place
+        assert one.sizes[0] == (320, 240)
+        one.picture.target_bps = 180_000  # a little less: the rate changes in place
         await one.more(5)
         assert one.picture.key_frames == 1
         one.picture.target_bps = 60_000
         await one.until(lambda: (240, 180) in one.sizes)
         await one.more(5)
         assert one.picture.key_frames == 2
-        assert set(one.sizes) == {(480, 360), (240, 180)}
+        assert set(one.sizes) == {(320, 240), (240, 180)}
         ids = picture_ids(one.packets(one.sender._ssrc))
         assert len(ids) >= len(one.sizes)
         assert {(two - first) % (1 << 15) for first, two in itertools.pairwise(ids)} == {1}

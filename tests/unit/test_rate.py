@@ -71,6 +71,14 @@ def test_a_warning_for_nothing_costs_a_moment() -> None:
     assert run.controller.bps >= 0.95 * before
 
 
+def test_a_queue_of_the_far_ends_beginning_warns_of_nothing() -> None:
+    run = steady(1e6)
+    run.to(1)
+    before = run.controller.bps
+    run.controller.warn(run.now)
+    assert run.controller.bps == before
+
+
 def test_a_warning_that_is_followed_by_silence_is_one() -> None:
     run = Run(Line(lambda _: 1e6, back_s=lambda now: 5.0 if 15 < now < 16 else 0.02))
     run.to(15)

@@ -156,3 +156,21 @@ def test_the_coder_goes_on_after_what_cannot_be_encoded() -> None:
     again = coder.encode(frame(2), 2 * STEP, Rung(320, 240, 30), 1e5, key=False)
     assert again is not None
     assert again.key
+
+
+def test_a_pause_is_not_made_up_for_by_one_large_picture() -> None:
+    """Else it has all that its time would have had: 0.5 s of the line at once."""
+    encoder = vpx.Encoder(320, 240, 250_000)
+    encode(encoder, range(2 * FPS))
+    paused = encode(encoder, [2 * FPS + 15])
+    assert 0 < bits(paused) <= 1.25 * vpx.KEY_FRAMES * 250_000 / FPS
+    encode(encoder, range(2 * FPS + 16, 3 * FPS + 16))
+    after = encode(encoder, range(3 * FPS + 16, 5 * FPS + 16))
+    assert bits(after) / 2 == pytest.approx(250_000, rel=0.15)
+
+
+def test_few_pictures_a_second_have_the_whole_rate() -> None:
+    encoder = vpx.Encoder(320, 240, 60_000)
+    encode(encoder, range(FPS))
+    few = encode(encoder, range(FPS, 11 * FPS, 5))
+    assert bits(few) / 10 == pytest.approx(60_000, rel=0.2)
