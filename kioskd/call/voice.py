@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 SPEAKER_PATIENCE_S: Final = 0.2
 SPEAKER_RETRY_S: Final = 1.0
 STALL_S: Final = 0.1
-"""A clock that is later than that goes on from now: the speaker has long run out."""
+"""A clock that is later than that goes on from now: the speaker has long run out. Where nothing
+waits at it, it has sooner, and what came at once afterwards would wait there for good."""
 PACE_TICKS: Final = 50
 PACE_S: Final = 0.005
 """Each second the clock may move so much: up to 0.5 % of difference is followed."""
@@ -123,7 +124,7 @@ class Voice:
                 self._lips.heard(*last, loop.time() + (waiting or 0.0))
                 await self._hand_on(chunk, speaker_play)
             due += pace.step(waiting)
-            due = max(due, loop.time() - STALL_S)
+            due = max(due, loop.time() - (STALL_S if waiting else CHUNK_S))
             await asyncio.sleep(due - loop.time())
 
     def _pull(self, now: float) -> bytes:

@@ -81,6 +81,13 @@ def test_key_frames_come_on_demand_only_and_do_not_drown_the_line() -> None:
     assert not any(one.key for one in encode(encoder, range(301, 350)))
 
 
+def test_a_pause_is_not_made_up_for_by_one_large_picture() -> None:
+    encoder = Encoder(SOFTWARE, 320, 240, 250_000)
+    encode(encoder, range(2 * FPS))
+    paused = encode(encoder, [2 * FPS + 15])
+    assert 0 < bits(paused) <= 5 * 250_000 / FPS
+
+
 def test_too_low_a_rate_leaves_pictures_out() -> None:
     made = encode(Encoder(SOFTWARE, 640, 480, 10_000), range(200))
     assert len(made) < 180

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -178,6 +179,33 @@ async def test_the_voice_goes_on_without_a_speaker(
     await asyncio.gather(ticking, return_exceptions=True)
 
 
+@pytest.mark.parametrize(("waits", "least", "most"), [(None, 1, 2), (0.0, 1, 2), (0.08, 3, 6)])
+async def test_what_a_speaker_missed_is_not_put_before_it_afterwards(
+    waits: float | None, least: int, most: int
+) -> None:
+    """After a stall of 0.07 s a speaker that has run out gets no more than it can play at once."""
+    now, played = asyncio.get_running_loop().time, list[float]()
+    enough = asyncio.Event()
+
+    async def play(_: bytes) -> None:
+        played.append(now())
+        if len(played) == 10:
+            time.sleep(0.07)  # noqa: ASYNC251  # the stall
+        if len(played) == 20:
+            enough.set()
+
+    it = Voice(LipSync())
+    for number, payload in enumerate(packets(5.0)[:25]):
+        it.take(RtpPacket(96, 0, number, number * 960, 7, payload))
+    ticking = asyncio.create_task(it._tick(play, lambda: waits))
+    async with asyncio.timeout(10):
+        await enough.wait()
+    ticking.cancel()
+    await asyncio.gather(ticking, return_exceptions=True)
+    at_once = [at for at in played[10:] if at - played[10] < 0.01]
+    assert least <= len(at_once) <= most
+
+
 async def test_packets_that_are_none_harm_nothing() -> None:
     it = Voice(LipSync())
     for payload in (b"", b"\xff", b"\x80", b"\x03", bytes(4000)):
@@ -344,13 +372,14 @@ def test_speech_takes_its_share_of_a_thin_line(
 @pytest.mark.parametrize(
     ("loss", "room", "takes", "expected"),
     [
-        (0.0, None, True, SpeechSettings(32_000, 960, 2, 0)),
+        (0.0, None, True, SpeechSettings(32_000, 960, 0, 0)),
+        (0.006, None, False, SpeechSettings(32_000, 960, 2, 0)),
         (0.02, None, True, SpeechSettings(32_000, 960, 2, 1)),
         (0.02, None, False, SpeechSettings(32_000, 960, 2, 0)),
         (0.10, None, True, SpeechSettings(32_000, 960, 10, 2)),
         (0.10, 100_000, True, SpeechSettings(32_000, 960, 10, 1)),
-        (0.00, 159_000, True, SpeechSettings(32_000, 960, 2, 0)),
-        (0.00, 160_000, True, SpeechSettings(48_000, 960, 2, 0)),
+        (0.00, 159_000, True, SpeechSettings(32_000, 960, 0, 0)),
+        (0.00, 160_000, True, SpeechSettings(48_000, 960, 0, 0)),
         (0.10, 165_000, True, SpeechSettings(32_000, 960, 10, 2)),
         (0.10, 168_000, True, SpeechSettings(48_000, 960, 10, 2)),
         (0.10, 60_000, True, SpeechSettings(24_000, 960, 10, 0)),
@@ -371,7 +400,7 @@ def test_loss_is_remembered_a_while() -> None:
     assert memory.share == pytest.approx(0.18)
     for _ in range(60):
         memory.note(0.0)
-    assert memory.share < 0.005
+    assert memory.share < ladder.NO_LOSS
 
 
 async def test_the_offer_asks_for_fec_and_red() -> None:
