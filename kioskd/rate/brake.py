@@ -19,11 +19,13 @@ LONG_S: Final = 0.1
 """A queue that is heard, and more than what a browser fills and empties by itself."""
 STANDS_S: Final = 0.04
 """After a way that was closed for a moment all that waited comes at once, and nothing stands."""
-FAST_S: Final = 0.14
-"""One packet that is so late tells of a queue too, where it grows fast: see GAP."""
+FELL: Final = 0.6
+"""A packet that is LONG_S late while so little of what came in BEFORE_S still comes: the line got
+narrow, which is not waited for. Without that it is the far end that sent much at once."""
+BEFORE_S: Final = 1.0
 GAP: Final = 0.5
 """A way that is closed for a moment shows as a gap as long as the next packet is late; in a queue
-packets come all the time. With gaps of less than half of that nothing more is waited for."""
+packets come all the time, and its gaps are less than half of that."""
 SHORT_S: Final = 0.03
 """It is left alone again from then on."""
 SHARE: Final = 0.3
@@ -36,7 +38,7 @@ LITTLE: Final = 1.5
 LONGEST_S: Final = 10.0
 """Nothing that is held back for longer gets better by it: the far end may not heed it."""
 MOST_ARRIVALS: Final = 256
-"""Packets that are looked back upon: half a second of a large picture's."""
+"""Packets that are looked back upon: a second of a large picture's."""
 UNHEARD_S: Final = 1.0
 """A voice that has stopped for so long tells of no queue any more."""
 CLOCK: Final = 48_000
@@ -56,14 +58,14 @@ class Brake:
         self._newest = 0
         self._long_since: float | None = None
         self._bytes = 0
-        self._arrivals: deque[float] = deque([float("-inf")], MOST_ARRIVALS)
+        self._arrivals: deque[tuple[float, int]] = deque(maxlen=MOST_ARRIVALS)
         self._movement = Movement(MOVED_S)
         self._begun_at = self._heard_at = float("-inf")
 
     def count(self, size: int, now: float) -> None:
         """Take any packet: its bytes, headers included. To be called before `hear`."""
         self._bytes += size
-        self._arrivals.append(now)
+        self._arrivals.append((now, self._bytes))
 
     def hear(self, source: int, timestamp: int, now: float) -> None:
         """Take a packet of speech that was counted: its SSRC and RTP's timestamp."""
@@ -94,19 +96,24 @@ class Brake:
         elif self._long_since is None:
             self._long_since = now
         stands = self._long_since is not None and now - self._long_since >= STANDS_S
-        if stands or self._grows():
+        if stands or self._got_narrow(now):
             self._long_since, self._begun_at = None, now
             self._movement.begin(standing, now)
             self._limit()
 
-    def _grows(self) -> bool:
-        """Tell whether the last packet waited behind others that came all the while."""
+    def _got_narrow(self, now: float) -> bool:
+        """Tell whether the last packet waited behind others that came all the while, but fewer."""
         late = self._queue.latest_s
-        if late <= FAST_S:
+        if late <= LONG_S:
             return False
-        begun = self._arrivals[-1] - late
-        ones = itertools.pairwise(self._arrivals)
-        return max(later - one for one, later in ones if later > begun) < GAP * late
+        recent = [one for one in self._arrivals if one[0] >= now - late]
+        before = [one for one in self._arrivals if 0 < now - late - one[0] <= BEFORE_S]
+        if len(before) < 2:
+            return False
+        ones = itertools.pairwise([before[-1], *recent])
+        carried = (self._bytes - before[-1][1]) / late
+        usual = (before[-1][1] - before[0][1]) / BEFORE_S
+        return max(later[0] - one[0] for one, later in ones) < GAP * late and carried < FELL * usual
 
     def _hold(self, standing: float, now: float) -> None:
         carried = self._queue.carried_bps or 0.0

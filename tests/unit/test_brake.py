@@ -143,3 +143,15 @@ def test_a_queue_that_grows_fast_is_not_waited_for() -> None:
     call.to(11)
     first = next(at for at, limit in call.limits if limit is not None)
     assert first <= 10.27
+
+
+def test_a_key_picture_of_the_far_ends_is_no_line_that_got_narrow() -> None:
+    """It waits by itself, for 0.1 s and a little: the brake goes by what stands, as before."""
+
+    def burst(now: float) -> float:
+        return 1.8e6 if 10 < now < 10.12 else 400e3 * (now < 10 or now > 11)
+
+    call = Browser(Line(lambda _: 512e3), burst)
+    call.to(12)
+    assert call.longest_queue(10, 11) > 0.11
+    assert [limit for _, limit in call.limits] == [None]
