@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from kioskd.rate.patience import Patience
 from kioskd.rate.queue import Movement, Queue
 from kioskd.rate.sent import Report
+from kioskd.rate.silence import AGAIN, Silence
 
 START_BPS: Final = 300_000
 """For a line that nobody knows yet. On one of 256 kbit/s more leaves a queue in the first second
@@ -53,11 +53,7 @@ KNOWN_S: Final = 3.0
 own."""
 OWN_S: Final = 0.2
 """A tick that comes so long after the one before: we were late, and what is told lies unread."""
-LEARNT_S: Final = 5.0
-"""What comes as late for so long has got a longer way; before that it is old news."""
 HALVES_S: Final = 0.25
-AGAIN: Final = 0.7
-"""Of the rate of before, after a silence, or a queue that was none of ours."""
 
 
 class Controller:
@@ -75,25 +71,19 @@ class Controller:
         self._lossy_since: float | None = None
         self._heard_at: float | None = None
         self._first_at: float | None = None
-        self._silent_bps: float | None = None
-        self._silent_at = float("-inf")
-        self._warned = False
-        self._again = AGAIN
-        self._usual_s = 0.0
-        self._patience = Patience()
-        self._told_at = float("-inf")
+        self._silence = Silence()
         self._tick_at = float("-inf")
 
     @property
     def emptying(self) -> bool:
         """Whether less is sent than the line carries, until a queue is gone or somebody tells."""
-        return self._full_since is not None or self._silent_bps is not None
+        return self._full_since is not None or self._silence.before_bps is not None
 
     def hear(self, reports: Sequence[Report], sending_bps: float, now: float) -> None:
         """Take what the far end tells; `sending_bps` is what has been sent of late."""
         if not reports:
             return
-        if self._in_time(reports, now):
+        if self._silence.hear(reports, now) and self._silence.before_bps is not None:
             self._end_silence(now)
         self._first_at = now if self._first_at is None else self._first_at
         elapsed = 0.0 if self._heard_at is None else min(now - self._heard_at, 0.3)
@@ -108,7 +98,7 @@ class Controller:
         elif self._full_since is not None:
             if self.queue.standing_s < EMPTY_S:
                 # Of a silence too, for what told of the queue had waited as long.
-                self._full_since = self._silent_bps = None
+                self._full_since = self._silence.before_bps = None
                 assert self.capacity_bps is not None
                 self._set(USED * self.capacity_bps)
         elif self._lossy_since is not None and now - self._lossy_since > LOSSY_FOR_S:
@@ -116,7 +106,7 @@ class Controller:
             self._lower(now)
             self._set(min(self.bps, USED * (self.queue.carried_bps or self.bps)))
         elif (
-            self._silent_bps is None
+            self._silence.before_bps is None
             and self.queue.standing_s < EMPTY_S
             and self._lossy_since is None
         ):
@@ -127,15 +117,13 @@ class Controller:
 
         `unheard_at` is when the oldest packet left that nobody told of; None: there is none.
         """
-        late = unheard_at is not None and now - unheard_at > self._patience.seconds
         ours = now - self._tick_at > OWN_S
-        if late and not ours and self._heard_at is not None:
-            if self._silent_bps is None:
-                self._send_less(BLIND, now)
-                self._warned = False
+        if self._silence.is_late(unheard_at, now) and not ours and self._heard_at is not None:
+            if self._silence.before_bps is None:
+                self._send_less(BLIND, now, warned=False)
             else:
                 self._set(self.bps * 0.5 ** ((now - self._tick_at) / HALVES_S))
-            self._again = AGAIN
+            self._silence.prove()
         self._tick_at = now
 
     def warn(self, now: float) -> None:
@@ -146,36 +134,20 @@ class Controller:
         ours it soon is.
         """
         known = self._first_at is not None and now - self._first_at > KNOWN_S
-        if known and self._silent_bps is None:
-            self._send_less(WARNED, now)
-            self._warned, self._again = True, 1.0
+        if known and self._silence.before_bps is None:
+            self._send_less(WARNED, now, warned=True)
 
-    def _send_less(self, share: float, now: float) -> None:
-        self._silent_bps, self._silent_at = self.bps, now
-        self._usual_s = self._patience.seconds
+    def _send_less(self, share: float, now: float, *, warned: bool) -> None:
+        self._silence.begin(self.bps, now, warned=warned)
         self._set(share * self.bps)
 
-    def _in_time(self, reports: Sequence[Report], now: float) -> bool:
-        came = [one.sent_at for one in reports if one.arrived_at is not None]
-        fresh = [at for at in came if at > self._told_at]
-        if not fresh:
-            return False
-        self._told_at = max(fresh)
-        self._patience.learn(now - min(fresh))
-        most = self._patience.seconds
-        if self._silent_bps is not None and now - self._silent_at < LEARNT_S:
-            most = min(most, self._usual_s)
-        return now - self._told_at <= most
-
     def _end_silence(self, now: float) -> None:
-        if self._silent_bps is not None and not (self._warned and self._told_at < self._silent_at):
-            # What was lost in it was no queue's.
-            self._lossy_since = now
-            again = self._again * self._silent_bps
-            if self.capacity_bps is not None and self._full_at >= self._silent_at:
-                again = min(again, USED * self.capacity_bps)  # so that was why
-            self._set(max(self.bps, again))
-            self._silent_bps = None
+        # What was lost in it was no queue's.
+        self._lossy_since = now
+        again = self._silence.end()
+        if self.capacity_bps is not None and self._full_at >= self._silence.begun_at:
+            again = min(again, USED * self.capacity_bps)  # so that was why
+        self._set(max(self.bps, again))
 
     def _drain(self, now: float) -> None:
         if self._full_since is None:
