@@ -51,6 +51,8 @@ WARNED: Final = 0.15
 KNOWN_S: Final = 3.0
 """A far end that is heard for less is still finding out what the line carries: its queues are its
 own."""
+NOTHING_S: Final = 10.0
+"""For so long nothing warns after a warning for nothing: the far end sends in bursts."""
 OWN_S: Final = 0.2
 """A tick that comes so long after the one before: we were late, and what is told lies unread."""
 HALVES_S: Final = 0.25
@@ -72,6 +74,7 @@ class Controller:
         self._heard_at: float | None = None
         self._first_at: float | None = None
         self._silence = Silence()
+        self._for_nothing_at = float("-inf")
         self._tick_at = float("-inf")
 
     @property
@@ -134,7 +137,7 @@ class Controller:
         ours it soon is.
         """
         known = self._first_at is not None and now - self._first_at > KNOWN_S
-        if known and self._silence.before_bps is None:
+        if known and self._silence.before_bps is None and now - self._for_nothing_at > NOTHING_S:
             self._send_less(WARNED, now, warned=True)
 
     def _send_less(self, share: float, now: float, *, warned: bool) -> None:
@@ -147,6 +150,8 @@ class Controller:
         again = self._silence.end()
         if self.capacity_bps is not None and self._full_at >= self._silence.begun_at:
             again = min(again, USED * self.capacity_bps)  # so that was why
+        elif not self._silence.proven:
+            self._for_nothing_at = now
         self._set(max(self.bps, again))
 
     def _drain(self, now: float) -> None:

@@ -18,14 +18,14 @@ class Silence:
     """Times are seconds of a steady clock.
 
     `before_bps` is the rate of before, None while there is no silence; `begun_at` is when the last
-    one began.
+    one began. `proven` tells whether that was more than a warning.
     """
 
     def __init__(self) -> None:
         self.before_bps: float | None = None
         self.begun_at = float("-inf")
         self._warned = False
-        self._proven = False
+        self.proven = False
         self._usual_s = 0.0
         self._patience = Patience()
         self._told_at = float("-inf")
@@ -38,11 +38,11 @@ class Silence:
         """Note the rate of before. `warned`: nothing is late yet."""
         self.before_bps, self.begun_at = bps, now
         self._usual_s = self._patience.seconds
-        self._warned, self._proven = warned, not warned
+        self._warned, self.proven = warned, not warned
 
     def prove(self) -> None:
         """Note that something is late: it is more than a warning."""
-        self._proven = True
+        self.proven = True
 
     def hear(self, reports: Sequence[Report], now: float) -> bool:
         """Take what is told; tell whether it is in time, so that a silence is over.
@@ -65,6 +65,6 @@ class Silence:
     def end(self) -> float:
         """End it, and return what may be sent again, at the most."""
         assert self.before_bps is not None
-        again = (AGAIN if self._proven else 1.0) * self.before_bps
+        again = (AGAIN if self.proven else 1.0) * self.before_bps
         self.before_bps = None
         return again

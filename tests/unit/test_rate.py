@@ -69,6 +69,11 @@ def test_a_warning_for_nothing_costs_a_moment() -> None:
     assert run.controller.bps < 0.4 * before
     run.to(15.5)
     assert run.controller.bps >= 0.95 * before
+    run.controller.warn(run.now)  # the next is not believed, for a while
+    assert run.controller.bps >= 0.95 * before
+    run.to(26)
+    run.controller.warn(run.now)
+    assert run.controller.bps < 0.4 * before
 
 
 def test_a_queue_of_the_far_ends_beginning_warns_of_nothing() -> None:
