@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 START_S: Final = 0.6
@@ -12,6 +13,9 @@ DEVIATIONS: Final = 4
 _LEARNS: Final = 0.02
 """Slowly: a queue that grows while it is told of must not be taken for usual."""
 _NEEDED: Final = 10
+RECENT: Final = 40
+"""Times that something was told, 2 to 4 s of them: what came later before those is over, so that
+waiting much longer than for the latest of them would be for nothing."""
 
 
 class Patience:
@@ -22,6 +26,7 @@ class Patience:
         self._usual = 0.0
         self._deviation = 0.0
         self._known = 0
+        self._recent: deque[float] = deque(maxlen=RECENT)
 
     def learn(self, age: float) -> None:
         """Take how long ago the oldest packet had left of those just told of."""
@@ -31,5 +36,7 @@ class Patience:
         if self._known > 1:
             self._deviation += share * (abs(off) - self._deviation)
         self._usual += share * off
+        self._recent.append(age)
         if self._known >= _NEEDED:
-            self.seconds = self._usual + DEVIATIONS * self._deviation + BEYOND_S
+            usual = self._usual + DEVIATIONS * self._deviation + BEYOND_S
+            self.seconds = min(usual, max(self._recent) + 2 * BEYOND_S)

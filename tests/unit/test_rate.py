@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from kioskd.rate.control import LEAST_BPS, START_BPS
+from kioskd.rate.patience import RECENT, Patience
 from tests.unit.line_by_calculation import PACKET_BYTES, Line, Run
 
 
@@ -170,6 +173,21 @@ def test_satellite() -> None:
     run.to(60)
     assert run.rate_between(20, 60) >= 0.8e6
     assert run.longest_queue(20, 60) <= 0.5
+
+
+def test_patience_that_was_tried_is_soon_what_it_was() -> None:
+    patience, chance = Patience(), random.Random(7)
+    ages = [chance.uniform(0.1, 0.2) for _ in range(200)]
+    for age in ages:
+        patience.learn(age)
+    usual = patience.seconds
+    assert 0.2 < usual < 0.4
+    for age in (0.5, 1.0, 2.0, 2.0, 1.5, 1.0, 0.5):
+        patience.learn(age)
+    assert patience.seconds > 1.5 * usual
+    for age in ages[:RECENT]:
+        patience.learn(age)
+    assert patience.seconds <= 1.3 * usual
 
 
 def test_who_was_late_himself_blames_nobody() -> None:
