@@ -110,7 +110,8 @@ class Brake:
         before = [one for one in self._arrivals if 0 < now - late - one[0] <= BEFORE_S]
         if len(before) < 2:
             return False
-        ones = itertools.pairwise([before[-1], *recent])
+        # Speech need not be counted: not every browser numbers it.
+        ones = itertools.pairwise([before[-1], *recent, (now, self._bytes)])
         carried = (self._bytes - before[-1][1]) / late
         usual = (before[-1][1] - before[0][1]) / BEFORE_S
         return max(later[0] - one[0] for one, later in ones) < GAP * late and carried < FELL * usual

@@ -155,3 +155,13 @@ def test_a_key_picture_of_the_far_ends_is_no_line_that_got_narrow() -> None:
     call.to(12)
     assert call.longest_queue(10, 11) > 0.11
     assert [limit for _, limit in call.limits] == [None]
+
+
+def test_speech_that_is_not_counted_does_no_harm() -> None:
+    """Not every browser numbers the packets of its voice; then a gap is none of the line's."""
+    brake = Brake()
+    for step in range(100):
+        brake.count(PACKET_BYTES, 0.02 * step)
+        brake.hear(VOICE, round(0.02 * step * CLOCK), 0.02 * step)
+    brake.hear(VOICE, 2 * CLOCK, 2.3)
+    assert brake.limit_bps is None
