@@ -28,9 +28,9 @@ KEY_FRAMES: Final = 4.0
 """A key frame takes at most what so many frames have."""
 NOMINAL_FPS: Final = 25
 """What KEY_FRAMES and a picture's duration count by."""
-
 LONGER: Final = 1.5
-"""So that fewer pictures a second have the whole rate again after some of them."""
+"""Times the step before, a step of time may be: fewer pictures a second have the whole rate again
+after some of them, and a pause has not."""
 
 _ABI: Final = 25
 _DECLARATIONS: Final = """

@@ -86,7 +86,7 @@ class Controller:
         """Take what the far end tells; `sending_bps` is what has been sent of late."""
         if not reports:
             return
-        if self._silence.hear(reports, now) and self._silence.before_bps is not None:
+        if self._silence.hear(reports, now):
             self._end_silence(now)
         self._first_at = now if self._first_at is None else self._first_at
         elapsed = 0.0 if self._heard_at is None else min(now - self._heard_at, 0.3)
@@ -100,8 +100,8 @@ class Controller:
             self._drain(now)
         elif self._full_since is not None:
             if self.queue.standing_s < EMPTY_S:
-                # Of a silence too, for what told of the queue had waited as long.
-                self._full_since = self._silence.before_bps = None
+                self._full_since = None
+                self._silence.end()  # what told of the queue had waited as long
                 assert self.capacity_bps is not None
                 self._set(USED * self.capacity_bps)
         elif self._lossy_since is not None and now - self._lossy_since > LOSSY_FOR_S:

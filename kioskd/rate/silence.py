@@ -45,7 +45,7 @@ class Silence:
         self.proven = True
 
     def hear(self, reports: Sequence[Report], now: float) -> bool:
-        """Take what is told; tell whether it is in time, so that a silence is over.
+        """Take what is told; tell whether there is a silence that it ends, being in time.
 
         After a warning that goes only for what left since.
         """
@@ -56,15 +56,13 @@ class Silence:
         self._told_at = max(fresh)
         self._patience.learn(now - min(fresh))
         if self.before_bps is None:
-            return True
+            return False
         most = self._patience.seconds
         if now - self.begun_at < LEARNT_S:
             most = min(most, self._usual_s)
         return now - self._told_at <= most and (not self._warned or self._told_at >= self.begun_at)
 
     def end(self) -> float:
-        """End it, and return what may be sent again, at the most."""
-        assert self.before_bps is not None
-        again = (AGAIN if self.proven else 1.0) * self.before_bps
-        self.before_bps = None
-        return again
+        """End it, and return what may be sent again, at the most; 0 where there was none."""
+        before, self.before_bps = self.before_bps or 0.0, None
+        return (AGAIN if self.proven else 1.0) * before

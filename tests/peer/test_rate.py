@@ -10,7 +10,7 @@ from playwright.async_api import Page
 
 from kioskd.call.channels import TO_AGENT
 from kioskd.call.leg import LegState
-from kioskd.rate.control import START_BPS
+from kioskd.rate.control import KNOWN_S, START_BPS
 from tests.peer.picture_kiosk import Kiosk, serving
 from tests.waiting import until
 
@@ -89,9 +89,13 @@ async def test_a_browser_is_held_back_while_a_queue_stands_and_no_longer(page: P
         brake._now = lambda: now() + late
         async with asyncio.timeout(60):
             await page.evaluate("trusts(bps => bps > 800_000)")
+            await until(lambda: now() - (rate.controller._first_at or now()) > KNOWN_S)
             late = 0.5
             await page.evaluate("trusts(bps => bps < 400_000)")
             await page.evaluate("trusts(bps => bps > 600_000)")
+        # It was a warning for our own sending, too, and for nothing.
+        assert rate.controller._silence._warned
+        assert not rate.controller.emptying
     finally:
         await kiosk.leg.close()
 

@@ -87,6 +87,21 @@ def test_a_queue_of_the_far_ends_beginning_warns_of_nothing() -> None:
     assert run.controller.bps == before
 
 
+def test_a_silence_is_over_when_the_queue_that_made_it_is_gone() -> None:
+    """Also while what is told is still late, for its own queue's sake."""
+
+    def back_s(now: float) -> float:
+        return 0.03 + (max(0.0, min(0.6, 2.7 * (now - 15))) if now < 20 else 0.0)
+
+    run = Run(Line(lambda now: 1e6 if now < 15 else 256e3, back_s=back_s), every_s=0.05)
+    run.to(15.1)
+    run.controller.warn(run.now)
+    run.to(18)
+    assert not run.controller.emptying
+    run.to(20)
+    assert run.rate_between(17.5, 20) >= 0.7 * 256e3
+
+
 def test_a_warning_that_is_followed_by_silence_is_one() -> None:
     run = Run(Line(lambda _: 1e6, back_s=lambda now: 5.0 if 15 < now < 16 else 0.02))
     run.to(15)
