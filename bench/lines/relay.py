@@ -1,9 +1,10 @@
 """The relay: a process of its own between two ends that know its ports alone.
 
 The kiosk's end sends to the port `a`, the agent's end to the port `b`; what comes in at one
-leaves by the other, shaped by a Path for each direction. The two ends' own addresses are told
-first and then followed; an end whose address is null is where the first packet comes from, and
-nothing from elsewhere is carried for it. Control is JSON by the line, one answer to each command:
+leaves by the other, shaped by a Path for each direction. The two ends' own addresses are told;
+an end whose address is null is where the first packet comes from. Nothing from elsewhere is
+carried: an end with several addresses asks by all of them, and what is meant for one must not
+reach another. Control is JSON by the line, one answer to each command:
 
     {"do": "peers", "a": ["127.0.0.1", 5004], "b": ["127.0.0.1", 5006]}
     {"do": "start"}      the script's clock begins
@@ -91,7 +92,6 @@ class Switch:
         self._paths = (Path(first.up, seed * 2), Path(first.down, seed * 2 + 1))
         self._sockets = (_socket(), _socket())
         self._peers: list[Address | None] = [None, None]
-        self._sticks = [False, False]
         self._series: tuple[list[Bucket], list[Bucket]] = ([], [])
         self._late: list[float] = []
         self._started: float | None = None
@@ -126,7 +126,7 @@ class Switch:
                 payload, address = self._sockets[way].recvfrom(65536)
             except BlockingIOError:
                 return
-            if self._sticks[way] and self._peers[way] not in (None, address):
+            if self._peers[way] not in (None, address):
                 continue
             self._peers[way] = address
             path = self._paths[way]
@@ -181,7 +181,6 @@ class Switch:
                 case "peers":
                     told = [command["a"], command["b"]]
                     self._peers = [None if one is None else (one[0], one[1]) for one in told]
-                    self._sticks = [one is None for one in told]
                     _say({})
                 case "start":
                     self._started, self._started_at = time.monotonic(), time.time()

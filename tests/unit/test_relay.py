@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bench.lines.path import HEADERS, Path
 from bench.lines.relay import Relay, Stats, relay
 from bench.lines.shape import Burst, Script, Shape, Step
+from tests.waiting import until
 
 PAYLOAD = bytes(1000 - HEADERS)
 """A packet of 1000 bytes, 8000 bits."""
@@ -174,6 +175,30 @@ def _script(up: Shape, down: Shape, *later: tuple[float, Shape, Shape]) -> Scrip
 
 def _good(stats: Stats) -> None:
     assert stats.late_p50_ms < 10, stats
+
+
+async def test_the_process_carries_nothing_from_elsewhere() -> None:
+    """An end asks by all its addresses: what is for one of them must not go to another."""
+    loop = asyncio.get_running_loop()
+    ends = [
+        await loop.create_datagram_endpoint(_End, local_addr=("127.0.0.1", 0)) for _ in range(3)
+    ]
+    (near, _), (other, stranger), (far, end) = ends
+    try:
+        async with relay(_script(Shape(), Shape()), 1) as line:
+            await line.connect(*(one.get_extra_info("sockname") for one in (near, far)))
+            for sender, words in ((near, b"told"), (other, b"not told"), (near, b"told again")):
+                sender.sendto(words, ("127.0.0.1", line.port_a))
+            far.sendto(b"back", ("127.0.0.1", line.port_b))
+            await until(lambda: len(end.came) == 2 and ends[0][1].came)
+            stats = await line.stats()
+    finally:
+        for transport, _ in ends:
+            transport.close()
+    assert [data for _, data in end.came] == [b"told", b"told again"]
+    assert [data for _, data in ends[0][1].came] == [b"back"]
+    assert not stranger.came
+    assert (stats.up.offered, stats.down.offered) == (2, 1)
 
 
 async def test_the_process_keeps_its_delays() -> None:

@@ -22,7 +22,6 @@ export function gauge(peer: RTCPeerConnection): Gauge {
 
 interface Figures {
   type?: string;
-  nominated?: boolean;
   availableOutgoingBitrate?: number;
   bytesSent?: number;
   headerBytesSent?: number;
@@ -64,7 +63,7 @@ export class Pace {
     let bytes = 0;
     for (const [, one] of await this.gauge.stats()) {
       const figures: Figures = one;
-      if (figures.type === "candidate-pair" && figures.nominated === true)
+      if (figures.type === "candidate-pair")
         available = Math.max(available, figures.availableOutgoingBitrate ?? 0);
       if (figures.type === "outbound-rtp")
         bytes += (figures.bytesSent ?? 0) + (figures.headerBytesSent ?? 0);

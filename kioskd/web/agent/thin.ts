@@ -29,7 +29,7 @@ export class Thin {
     let available = 0;
     let bytes = 0;
     for (const one of stats) {
-      if (one.type === "candidate-pair" && one.nominated === true)
+      if (one.type === "candidate-pair")
         available = Math.max(available, Number(one.availableOutgoingBitrate ?? 0));
       if (one.type === "outbound-rtp" && one.kind === "audio")
         bytes += Number(one.bytesSent ?? 0) + Number(one.headerBytesSent ?? 0);

@@ -11,8 +11,9 @@ function* seconds(thin, speech) {
   for (let at = 1000; ; at += 1000) {
     bytes += speech / 8;
     const stats = [
-      { type: "candidate-pair", nominated: true, availableOutgoingBitrate: available },
-      { type: "candidate-pair", nominated: false, availableOutgoingBitrate: 9e9 },
+      // Only the pair in use says it (webrtc-stats), be it the one that was nominated or not.
+      { type: "candidate-pair", nominated: false, availableOutgoingBitrate: available },
+      { type: "candidate-pair", nominated: true },
       { type: "outbound-rtp", kind: "audio", bytesSent: bytes * 0.7, headerBytesSent: bytes * 0.3 },
       { type: "outbound-rtp", kind: "video", bytesSent: 1e9 },
     ];
