@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import numpy as np
 from aiortc import RTCPeerConnection
@@ -56,8 +57,8 @@ def _before(owner: type, name: str, see: Callable[..., None]) -> None:
 
 def _watch() -> None:
     """Note the stages where the daemon passes through them."""
-    heard: set[int] = set()
-    seen: set[int] = set()
+    heard: WeakSet[Any] = WeakSet()
+    seen: WeakSet[Any] = WeakSet()
 
     def told(_: Line, __: str, ___: str, message: Any) -> None:
         if isinstance(message, Offer):
@@ -70,13 +71,13 @@ def _watch() -> None:
             _note("answer heard")
 
     def played(_: Talk, one: Any, pcm: bytes) -> None:
-        if id(one) not in heard and np.abs(np.frombuffer(pcm, "<i2")).max(initial=0) > LOUD:
-            heard.add(id(one))
+        if one not in heard and np.abs(np.frombuffer(pcm, "<i2")).max(initial=0) > LOUD:
+            heard.add(one)
             _note("sound")
 
     def pictured(_: Talk, one: Any, *__: Any) -> None:
-        if id(one) not in seen:
-            seen.add(id(one))
+        if one not in seen:
+            seen.add(one)
             _note("picture came")
 
     _before(Line, "tell", told)
