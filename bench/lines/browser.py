@@ -42,7 +42,7 @@ class Studio:
         self._app = web.Application(client_max_size=256 << 20)
         self._app.router.add_get("/speech", self._speech)
         self._app.router.add_get("/clip", self._pictures)
-        self._app.router.add_get("/thin.js", self._thin)
+        self._app.router.add_get("/{name:speech|thin}.js", self._module)
         self._app.router.add_post("/recording/{name}/{part}", self._keep)
         self._app.router.add_static("/", PAGES)
         self.address = ""
@@ -71,9 +71,10 @@ class Studio:
     async def _pictures(self, _: web.Request) -> web.FileResponse:
         return web.FileResponse(self._clip)
 
-    async def _thin(self, _: web.Request) -> web.Response:
-        """What the agent's page does about a thin line, as it is in the product."""
-        program, source = WEB / "node_modules/.bin/esbuild", WEB / "agent/thin.ts"
+    async def _module(self, request: web.Request) -> web.Response:
+        """What the agent's page does about its voice and a thin line, as it is in the product."""
+        name = request.match_info["name"]
+        program, source = WEB / "node_modules/.bin/esbuild", WEB / f"agent/{name}.ts"
         esbuild = await asyncio.create_subprocess_exec(
             program, source, "--format=esm", stdout=subprocess.PIPE
         )

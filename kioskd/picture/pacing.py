@@ -10,6 +10,10 @@ KEY_INTERVAL_S: Final = 1.0
 FACTOR: Final = 2.0
 """Packets leave at so many times the rate: those of a picture over half of its time, so that
 a packet of sound never waits at the line behind a whole picture."""
+EVEN: Final = 1.25
+AHEAD_S: Final = 0.04
+"""No more than so much time's worth leaves ahead of the rate: a key picture is five or six ordinary
+ones, and leaving at twice the rate would be a queue before the line that speech waits in."""
 MOST_WAIT_S: Final = 0.25
 MOST_PAYLOAD_BYTES: Final = 1200
 """With all headers it fits the 1280 bytes that every path carries (RFC 8200, section 5), but for a
@@ -31,13 +35,18 @@ class Pacer:
     def __init__(self, bps: float) -> None:
         self.bps = bps
         self._free_at = float("-inf")
+        self._even_at = float("-inf")
+        """When all that left would have left at the rate itself."""
         self._resent = 0.0
         self._resent_at = float("-inf")
 
     def sent(self, size: int, now: float) -> None:
         """Note a packet of so many bytes that left."""
-        took = (size + UNSENT_BYTES) * 8 / (self.bps * FACTOR)
-        self._free_at = min(max(self._free_at, now) + took, now + MOST_WAIT_S)
+        took = (size + UNSENT_BYTES) * 8 / self.bps
+        even_at = max(self._even_at, now) + took / EVEN
+        self._even_at = min(even_at, now + AHEAD_S + MOST_WAIT_S)
+        free_at = max(max(self._free_at, now) + took / FACTOR, self._even_at - AHEAD_S)
+        self._free_at = min(free_at, now + MOST_WAIT_S)
 
     def wait_s(self, now: float) -> float:
         """Return how long the next packet has to wait, 0 to MOST_WAIT_S."""

@@ -27,12 +27,18 @@ DRAIN_S: Final = 0.25
 LEAST_SHARE: Final = 0.15
 USED: Final = 0.9
 """Of what the line carries so much is used once the queue is gone."""
-FAST: Final = 0.6
+FAST: Final = 0.45
 """A second, the rate grows by so much where the line's capacity is unknown or far."""
 SLOW: Final = 0.02
 DOUBLES_S: Final = 3.0
 """Near the capacity it grows slowly at first, and faster the longer no queue is seen."""
 NEAR: Final = 0.85
+SAME: Final = 0.15
+"""A capacity that differs from the one before by a smaller share is the same."""
+HOLD_S: Final = 3.0
+MOST_HOLD_S: Final = 9.0
+"""Each time that the capacity is met again it is tried that much later: each trial is a queue,
+which a jitter buffer remembers for ten seconds and more."""
 FORGOTTEN_S: Final = 30.0
 """A capacity not met again for so long may have changed."""
 AHEAD: Final = 1.4
@@ -66,6 +72,7 @@ class Controller:
         self.queue = Queue()
         self.capacity_bps: float | None = None
         """What the line carried when it was full, None while it never was."""
+        self._hold_s = 0.0
         self._full_at = float("-inf")
         self._full_since: float | None = None
         self._movement = Movement(MOVED_S)
@@ -159,6 +166,7 @@ class Controller:
             self._full_since = now
             self._before_bps = self.bps
             self._movement.begin(self.queue.standing_s, now)
+            self._meet()
         self._lower(now)
         standing = self.queue.standing_s
         if self._movement.stuck(standing, now):
@@ -171,6 +179,11 @@ class Controller:
         share = min(USED, max(LEAST_SHARE, 1 - (standing - EMPTY_S) / DRAIN_S))
         self._set(min(self.bps, share * self.capacity_bps))
 
+    def _meet(self) -> None:
+        known, carried = self.capacity_bps, self.queue.carried_bps
+        same = known is not None and carried is not None and abs(carried / known - 1) < SAME
+        self._hold_s = min(MOST_HOLD_S, self._hold_s + HOLD_S) if same else 0.0
+
     def _lower(self, now: float) -> None:
         self._full_at = now
         self.capacity_bps = self.queue.carried_bps or self.bps
@@ -182,7 +195,8 @@ class Controller:
         ):
             capacity = self.capacity_bps = None
         near = capacity is not None and self.bps > NEAR * capacity
-        speed = min(FAST, SLOW * 2 ** ((now - self._full_at) / DOUBLES_S)) if near else FAST
+        since = now - self._full_at - self._hold_s
+        speed = min(FAST, SLOW * 2 ** (since / DOUBLES_S)) if near else FAST
         room = 1 - self.queue.standing_s / EMPTY_S
         grown = self.bps * (1 + speed) ** (room * elapsed)
         # What is not tried is not known.

@@ -175,6 +175,20 @@ def test_packets_leave_at_a_multiple_of_the_rate(packets: list[int], bps: float)
     assert pacer.wait_s(now) == pytest.approx(0, abs=1e-9)
 
 
+def test_a_key_picture_makes_no_queue_before_the_line() -> None:
+    """On a line that carries a picture's rate and a quarter more."""
+    bps, now, queued, worst = 400_000, 0.0, 0.0, 0.0
+    pacer = Pacer(bps)
+    for size in [1200] * 7:  # of 30 pictures a second five
+        queued += (size + 28) * 8 / (1.25 * bps)
+        worst = max(worst, queued)
+        pacer.sent(size, now)
+        wait = pacer.wait_s(now)
+        now, queued = now + wait, max(0.0, queued - wait)
+    assert worst <= 0.06
+    assert now <= 0.15
+
+
 def test_what_is_sent_once_more_takes_half_the_rate_at_most() -> None:
     pacer, resent = Pacer(300_000), 0
     for hundredth in range(1000):

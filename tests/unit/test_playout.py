@@ -98,6 +98,18 @@ def test_whatever_the_line_does_there_is_sound_and_the_delay_is_bounded(
     assert worst <= 0.12
 
 
+def test_a_queue_that_comes_again_is_kept_in_mind() -> None:
+    """As those of a browser that tries for more: speech is not stretched each time anew."""
+
+    def queue(sent: Sent) -> float:
+        return 0.07 * max(0.0, 1 - abs(sent.at % 8 - 4))
+
+    playout = run(stream(VOICED, 60), queue, 60)
+    assert playout.played.concealed <= 0.1 * SAMPLE_RATE
+    assert playout.played.accelerated + playout.played.expanded <= 0.2 * SAMPLE_RATE
+    assert 0.06 <= playout.store.estimator.target_s <= 0.1
+
+
 @FEW
 @given(st.integers(0, 1 << 32), st.integers(0, 1 << 20))
 def test_timestamps_that_turn_over_are_not_heard(before: int, seed: int) -> None:

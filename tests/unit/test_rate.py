@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -119,6 +120,25 @@ def test_a_drop_of_the_other_way_is_soon_over() -> None:
     run.to(30)
     assert run.rate_between(15, 18) >= 50e3
     assert run.rate_between(19, 30) >= 0.8e6
+
+
+def test_a_capacity_that_is_met_again_and_again_is_tried_less_often() -> None:
+    """Each trial is a queue, and a jitter buffer remembers it."""
+
+    def trials(begin: float, end: float) -> int:
+        full = [queue > 0.04 for at, queue in run.queues if begin <= at < end]
+        return sum(now and not before for before, now in itertools.pairwise(full))
+
+    run = steady(512e3)
+    run.to(90)
+    assert 1 <= trials(30, 90) <= 6
+    assert run.rate_between(30, 90) >= 0.88 * 512e3
+
+
+def test_a_line_that_got_narrower_is_soon_tried_for_more() -> None:
+    run = Run(Line(lambda now: 1e6 if now < 60 else 512e3 if now < 75 else 1e6))
+    run.to(100)
+    assert run.rate_between(85, 100) >= 0.8e6
 
 
 def test_what_is_free_again_is_used_again() -> None:

@@ -2,6 +2,7 @@
 // it hears and sees. The strip is that of drivers/camera/picture.py, the media settings are those
 // of kioskd/web/agent/call.ts.
 
+import { sendsRed, withoutFec } from "./speech.js";
 import { limit, Thin } from "./thin.js";
 
 const RATE = 48000;
@@ -200,7 +201,10 @@ window.bench = {
   },
 
   async answer(sdp, asAgentOfKioskd) {
-    if (asAgentOfKioskd) thin = new Thin();
+    if (asAgentOfKioskd) {
+      thin = new Thin();
+      sdp = withoutFec(sdp, sendsRed());
+    }
     await peer.setRemoteDescription({ type: "offer", sdp });
     for (const track of local.getTracks()) peer.addTrack(track, local);
     await peer.setLocalDescription(await peer.createAnswer());

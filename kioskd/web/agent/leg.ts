@@ -1,5 +1,7 @@
 // One leg of a call: the answering side of one peer connection and its three channels.
 
+import { sendsRed, withoutFec } from "./speech";
+
 const GATHER_MS = 2000; // from the beginning: by then a server that answers has done so
 const NOWHERE_MS = 1000; // the machine's own addresses come within a tenth of it
 const LEAST_MS = 200;
@@ -48,7 +50,7 @@ export class Leg {
 
   /** Answers the kiosk's offer, with all candidates. What we have to show may come later. */
   async answer(sdp: string, local: MediaStream | null): Promise<string | null> {
-    await this.peer.setRemoteDescription({ type: "offer", sdp });
+    await this.peer.setRemoteDescription({ type: "offer", sdp: withoutFec(sdp, sendsRed()) });
     for (const one of this.peer.getTransceivers()) one.direction = "sendrecv";
     // Camera and microphone may have come while the offer was read.
     this.give(this.local ?? local);
