@@ -22,6 +22,9 @@ LEAST_ANSWER_S: Final = 0.04
 MOST_ANSWER_S: Final = 1.0
 PATIENCE: Final = 1.25
 """Times the usual answer: then the request, or its answer, is taken for lost."""
+REPEAT_S: Final = 0.02
+"""A request is made twice, so far apart: it may be lost as well, and costs little. Who has answered
+answers no second time within a round trip (libwebrtc)."""
 GIVE_UP_S: Final = 0.8
 GIVE_UP_ANSWERS: Final = 4
 """Given up after so many answers' time, GIVE_UP_S at least: several in a row were lost."""
@@ -54,6 +57,8 @@ class _Packet:
 class _Missing:
     since: float
     asked_at: float = float("-inf")
+    repeated: bool = True
+    """Whether the request that was made last has been made twice."""
 
 
 class Arriving:
@@ -109,8 +114,10 @@ class Arriving:
             self._give_up()
         asked: list[int] = []
         for number, one in self._missing.items():
-            if now >= one.asked_at + self._wait_s and len(asked) < MOST_ASKED:
-                one.asked_at = now
+            if now >= self._due_at(one) and len(asked) < MOST_ASKED:
+                one.repeated = not one.repeated
+                if not one.repeated:
+                    one.asked_at = now
                 asked.append(number & 0xFFFF)
         return sorted(asked)  # as aiortc packs them
 
@@ -123,14 +130,14 @@ class Arriving:
 
     def due(self, now: float) -> float | None:
         """Return in how many seconds `ask` and `wants_key` are to be called; None: nothing is."""
-        times = [one.asked_at + self._wait_s for one in self._missing.values()]
+        times = [self._due_at(one) for one in self._missing.values()]
         if self._broken and self._next is not None:
             times.append(self._key_asked_at + KEY_AGAIN_S)
         return max(0.0, min(times) - now) if times else None
 
-    @property
-    def _wait_s(self) -> float:
-        return max(LEAST_ANSWER_S, PATIENCE * self.answer_s)
+    def _due_at(self, one: _Missing) -> float:
+        wait = max(LEAST_ANSWER_S, PATIENCE * self.answer_s) if one.repeated else REPEAT_S
+        return one.asked_at + wait
 
     def _unwrap(self, sequence: int) -> int:
         """Return the number without the wrap at 16 bits that lies nearest to the newest."""

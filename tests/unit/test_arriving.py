@@ -6,7 +6,14 @@ import random
 
 import pytest
 
-from kioskd.picture.arriving import GIVE_UP_S, KEY_AGAIN_S, MOST_PACKETS, Arriving, Whole
+from kioskd.picture.arriving import (
+    GIVE_UP_S,
+    KEY_AGAIN_S,
+    MOST_PACKETS,
+    REPEAT_S,
+    Arriving,
+    Whole,
+)
 
 KEY, DELTA = b"K", b"d"
 
@@ -87,6 +94,9 @@ def test_what_is_missing_is_asked_for_at_once_and_again_at_the_pace_of_the_answe
     add(one, 3, 3, DELTA, last=True, now=10.0)
     assert one.due(10.0) == 0.0
     assert one.ask(10.0) == [1, 2]
+    assert one.due(10.0) == pytest.approx(REPEAT_S)
+    assert one.ask(10.01) == []
+    assert one.ask(10.025) == [1, 2]  # the first request may have been lost
     assert one.ask(10.05) == []
     wait = one.due(10.0)
     assert wait is not None
