@@ -12,8 +12,8 @@ FACTOR: Final = 2.0
 a packet of sound never waits at the line behind a whole picture."""
 EVEN: Final = 1.25
 AHEAD_S: Final = 0.04
-"""No more than so much time's worth leaves ahead of the rate: a key picture is five or six ordinary
-ones, and leaving at twice the rate would be a queue before the line that speech waits in."""
+"""What is so much time's worth ahead of EVEN times the rate leaves no faster: a key picture is four
+ordinary ones, and at twice the rate it would be a queue before the line that speech waits in."""
 MOST_WAIT_S: Final = 0.25
 MOST_PAYLOAD_BYTES: Final = 1200
 """With all headers it fits the 1280 bytes that every path carries (RFC 8200, section 5), but for a
@@ -36,7 +36,7 @@ class Pacer:
         self.bps = bps
         self._free_at = float("-inf")
         self._even_at = float("-inf")
-        """When all that left would have left at the rate itself."""
+        """When all that left would have left at EVEN times the rate."""
         self._resent = 0.0
         self._resent_at = float("-inf")
 
