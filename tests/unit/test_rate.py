@@ -135,10 +135,11 @@ def test_a_capacity_that_is_met_again_and_again_is_tried_less_often() -> None:
     assert run.rate_between(30, 90) >= 0.88 * 512e3
 
 
-def test_a_line_that_got_narrower_is_soon_tried_for_more() -> None:
-    run = Run(Line(lambda now: 1e6 if now < 60 else 512e3 if now < 75 else 1e6))
-    run.to(100)
-    assert run.rate_between(85, 100) >= 0.8e6
+def test_a_capacity_that_is_another_is_soon_tried_for_more() -> None:
+    """However often the one before was met again."""
+    run = Run(Line(lambda now: 512e3 if 60 <= now < 64 else 1e6))
+    run.to(75)
+    assert run.rate_between(69, 75) >= 0.8e6
 
 
 def test_what_is_free_again_is_used_again() -> None:
