@@ -7,6 +7,7 @@ import signal
 import pytest
 from playwright.async_api import Locator, expect
 
+from kioskd.call.description import RED_TYPE
 from kioskd.simulation.pipewire import PIPEWIRE
 from tests.e2e import stage
 from tests.e2e.conftest import Scenery, back_to_the_choice, in_call
@@ -54,6 +55,27 @@ async def test_the_resident_sees_to_be_heard_and_is_told_when_not(scenery: Scene
     await scenery.agent.get_by_test_id("back").click()
     await in_call(scenery)  # the next resident
     await expect(volume).to_have_attribute("value", "0.7")
+
+
+KEEP_PEER = """() => {
+  const own = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (offer) {
+    window.peer = this;
+    return own.call(this, offer);
+  };
+}"""
+AGREED = """() => [
+  peer.localDescription.sdp.match(/^m=audio \\S+ \\S+ (\\d+)/m)[1],
+  peer.remoteDescription.sdp.match(/useinbandfec=./g),
+]"""
+"""The payload type that the agent's browser puts first, and what the kiosk is taken to ask for."""
+
+
+async def test_the_agents_voice_is_sent_twice_and_carries_no_fec(scenery: Scenery) -> None:
+    await scenery.agent.evaluate(KEEP_PEER)
+    await in_call(scenery)
+    await rises(scenery.screen.get_by_test_id("agent-level"), 5)
+    assert await scenery.agent.evaluate(AGREED) == [str(RED_TYPE), ["useinbandfec=0"]]
 
 
 async def test_the_call_outlives_the_death_of_pipewire(scenery: Scenery) -> None:
