@@ -55,6 +55,8 @@ STOP_S = 15.0
 LOOK_S = 0.05
 SILENT_S = 5.0
 ROWS = 3
+TOLD_LINES = 40
+"""So much of the daemon's log is in a failure's text: on CI nothing else of it is seen."""
 
 
 @dataclass
@@ -195,7 +197,8 @@ class Rig:
         devices = status and [
             f"{one.kind} {one.state} {one.reason or ''} {one.detail}" for one in status.devices
         ]
-        return f"screen {shown}, devices {devices}"
+        lines = (LOG / "kioskd.log").read_text(errors="replace").splitlines()[-TOLD_LINES:]
+        return "\n".join([f"screen {shown}, devices {devices}, and its log's end:", *lines])
 
     async def holds(self, what: str, true: Callable[[Rig], bool], seconds: float) -> None:
         """Look for `seconds` that `true` holds whenever the daemon answers, and does at the end.
