@@ -31,26 +31,35 @@ export function measure(
   at: number,
 ): { quality: Quality; now: Counters } {
   const now: Counters = { at, bytes: 0, lost: 0, received: 0 };
+  const all = [...stats];
+  const inUse = selected(all);
   let rtt = 0;
   let outward = 0;
-  for (const one of stats) {
+  for (const one of all) {
     if (one.type === "inbound-rtp") {
       now.bytes += number(one.bytesReceived);
       now.lost += number(one.packetsLost);
       now.received += number(one.packetsReceived);
-    } else if (one.type === "candidate-pair" && one.nominated === true) {
+    } else if (one === inUse) {
       rtt = Math.round(number(one.currentRoundTripTime) * 1000);
     } else if (one.type === "remote-inbound-rtp") {
       outward = Math.max(outward, 100 * number(one.fractionLost));
     }
   }
   const gone = Math.max(0, now.lost - last.lost);
-  const all = gone + Math.max(0, now.received - last.received);
-  const loss = all > 0 ? Math.round((1000 * gone) / all) / 10 : 0;
+  const sent = gone + Math.max(0, now.received - last.received);
+  const loss = sent > 0 ? Math.round((1000 * gone) / sent) / 10 : 0;
   const rate = Math.max(0, Math.round((8 * (now.bytes - last.bytes)) / Math.max(1, at - last.at)));
   const worst = Math.max(loss, outward);
   const level = worst > 5 || rtt > 500 ? "poor" : worst > 1 || rtt > 250 ? "fair" : "good";
   return { quality: { level, rtt, loss, rate }, now };
+}
+
+/** The pair of candidates in use; of those that are nominated there may be several. */
+function selected(stats: Stat[]): Stat | undefined {
+  const id = stats.find((one) => one.type === "transport")?.selectedCandidatePairId;
+  const pairs = stats.filter((one) => one.type === "candidate-pair");
+  return pairs.find((one) => one.id === id || one.selected === true); // Firefox marks it
 }
 
 /** What is shown: bars from 0 to 4, and the keys of the words beside them and of the note. */
