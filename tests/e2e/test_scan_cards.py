@@ -14,7 +14,7 @@ from kioskd.app.run import WEB_ROOT
 from kioskd.errors import DocumentFault, Reason
 from kioskd.screen.messages import PagePicture, ScanView, View
 from kioskd.screen.server import ScreenServer
-from kioskd.visit.words import ScanStage, Scene
+from kioskd.visit.words import LineQuality, ScanStage, Scene
 from tests.e2e import stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -33,6 +33,7 @@ class Cards:
     server: ScreenServer
     size: str
     language: str = "fr"
+    shown: View | None = None
 
     async def show(
         self,
@@ -77,8 +78,15 @@ class Cards:
         await self.page.get_by_test_id("hide-done").click()
         await expect(self.page.get_by_test_id("hide-sheet")).to_have_count(0)
 
+    async def trouble(self) -> None:
+        """Tell of a line that is cut and of an agent who is neither seen nor heard."""
+        assert self.shown is not None
+        silent = {"line": LineQuality.LOST, "agent_media": {"audio": False, "video": False}}
+        self.server.show(self.shown.model_copy(update=silent))
+        await expect(self.page.get_by_test_id("line-notice")).to_be_visible()
+
     def _view(self, scan: ScanView | None) -> View:
-        return View(
+        self.shown = View(
             scene=Scene.TALKING,
             kiosk="Mairie",
             language=self.language,
@@ -87,6 +95,7 @@ class Cards:
             agent="Léa",
             scan=scan,
         )
+        return self.shown
 
 
 @pytest.fixture(params=list(SIZES))
@@ -140,3 +149,20 @@ async def test_after_a_jam_to_go_on_is_the_large_button(cards: Cards) -> None:
     for reason in (None, DocumentFault.TIMEOUT):
         await cards.show(ScanStage.PREVIEW, reason=reason, pages=2)
         await expect(go).to_have_attribute("data-testid", "scan-send")
+
+
+async def test_nothing_moves_a_page_under_the_finger_that_hides_a_part_of_it(cards: Cards) -> None:
+    await cards.show(ScanStage.PREVIEW, pages=1)
+    await cards.page.get_by_test_id("scan-hide-1").click()
+    sheet = cards.page.get_by_test_id("hide-sheet")
+    await expect(sheet.locator("img")).not_to_have_js_property("naturalWidth", 0)
+    before = await sheet.bounding_box()
+    await cards.trouble()
+    await cards.page.screenshot(path=stage.ARTEFACTS / f"{cards.size}-scan-hide-trouble.png")
+    assert await sheet.bounding_box() == before
+    told = await cards.page.get_by_test_id("line-notice").bounding_box()
+    assert told is not None
+    assert before is not None
+    assert told["y"] + told["height"] < before["y"], "it lies over the page"
+    await cards.page.get_by_test_id("hide-done").click()
+    await expect(cards.page.get_by_test_id("agent-sound-notice")).to_be_visible()
