@@ -14,9 +14,9 @@ PRINTER ?=
 REAL ?=
 CONFIG ?= /etc/kioskd/kioskd.toml
 PYTEST_ARGS ?=
-# So many files of tests run side by side. Two take two thirds of the time, but on two cores some
-# tests then meet a machine that is too busy for them.
-JOBS ?= 1
+# Two workers: one for the heavy tests (Chromium, whole calls), the other for all others; see
+# tests/conftest.py. More would make heavy tests meet a machine that is too busy for them.
+JOBS ?= $(shell echo $$(( $$(nproc) > 1 ? 2 : 1 )))
 FAULTS_ARGS ?=
 ATTACKS_ARGS ?=
 CANARY_ARGS ?=
@@ -68,7 +68,7 @@ lint: ## Check the Python code: style, format, types, layers
 web-check: ## Check the web pages: types, style, tests
 	cd $(WEB) && npm run --silent check && npm run --silent test
 
-pytest: ## Run the tests only (JOBS=2 for two files of tests side by side)
+pytest: ## Run the tests only, where there are two cores by two workers (JOBS=1 for one after the other)
 	$(BIN)/pytest $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder) $(PYTEST_ARGS)
 
 faults: ## Inject every fault of the matrix into the real stacks (FAULTS_ARGS= for pytest, as in -k printer)

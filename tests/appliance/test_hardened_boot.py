@@ -190,6 +190,7 @@ def test_chromium_draws_in_the_units_sandbox_and_has_its_own_within(appliance: A
 
 def test_it_comes_back_in_its_sandbox(appliance: Appliance) -> None:
     first = appliance.probes(1)
+    appliance.screen(1)
     appliance.daemon().kill()
     assert appliance.probes(2) == first
     appliance.screen(2)

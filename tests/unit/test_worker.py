@@ -188,9 +188,11 @@ async def test_a_worker_that_dies_at_each_start_is_not_started_at_each_call() ->
     await worker.stop()
 
 
-def held() -> tuple[int, int, int]:
+def held() -> tuple[int, int, list[str]]:
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    return descriptors, len(asyncio.all_tasks()), threading.active_count()
+    # Those that the threading module has not started (a Dummy-1) are of the tests' own workers.
+    threads = [name for one in threading.enumerate() if not (name := one.name).startswith("Dummy")]
+    return descriptors, len(asyncio.all_tasks()), sorted(threads)
 
 
 def no_process_is_waited_for() -> bool:
