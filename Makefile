@@ -15,7 +15,7 @@ REAL ?=
 CONFIG ?= /etc/kioskd/kioskd.toml
 PYTEST_ARGS ?=
 # Two workers: one for the heavy tests (Chromium, whole calls), the other for all others; see
-# tests/conftest.py. More would make heavy tests meet a machine that is too busy for them.
+# tests/conftest.py. More gain nothing: the heavy ones take the longest.
 JOBS ?= $(shell echo $$(( $$(nproc) > 1 ? 2 : 1 )))
 FAULTS_ARGS ?=
 ATTACKS_ARGS ?=

@@ -31,5 +31,5 @@ class OneHeavyAtATime(LoadFileScheduling):  # type: ignore[misc]  # xdist is unt
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneHeavyAtATime:
-    """Schedule so that no two heavy tests run side by side (JOBS=2)."""
+    """Let no two heavy tests run side by side, however many workers there are."""
     return OneHeavyAtATime(config, log)
