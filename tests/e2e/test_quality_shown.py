@@ -23,12 +23,13 @@ WORSE = """() => {
     for (const [id, one] of report)
       if (one.type === 'inbound-rtp' && one.kind === 'audio')
         told.set(id, {...one, concealedSamples: (made += 40_000), concealmentEvents: made / 4800});
+      else if (one.type === 'candidate-pair') told.set(id, {...one, currentRoundTripTime: 0.123});
       else told.set(id, one);
     return told;
   };
 }"""
-"""From now on the agent's browser says that 40 % of what it plays was made up, in runs of 0.1 s. A
-line that really loses is in tests/peer/test_call_quality.py.
+"""From now on the agent's browser says that 40 % of what it plays was made up, in runs of 0.1 s,
+and that the round trip is 123 ms. A line that really loses is in tests/peer/test_call_quality.py.
 """
 
 
@@ -58,6 +59,8 @@ async def test_bars_words_and_figures() -> None:
         await expect(note).to_contain_text(weak)
         await expect(agent.get_by_test_id("quality")).to_have_attribute("data-level", "poor")
         await expect(agent.get_by_test_id("quality")).to_contain_text("Liaison faible")
+        trip = re.compile("aller-retour 123 ms")  # so the pair in use is found
+        await expect(agent.get_by_test_id("quality")).to_have_attribute("title", trip)
         await expect(screen.get_by_test_id("line-weak")).to_have_text("Liaison faible")
         assert await bars(screen, "line-bars") <= 2
         await expect(screen.get_by_test_id("line-notice")).to_have_count(0)  # it alarms nobody
