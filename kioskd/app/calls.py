@@ -19,6 +19,7 @@ from kioskd.app.transfers import Transfers
 from kioskd.call import control
 from kioskd.call.encoders import Encoders
 from kioskd.call.ice import IceServer, IceServers
+from kioskd.call.sending import Sending
 from kioskd.call.statistics import LegStats
 from kioskd.errors import PeerFault
 from kioskd.hal.scanner import ScanSettings
@@ -72,10 +73,10 @@ class Calls:
         """The call of which a `bye` came by the broker while it was up, and when."""
         self._ice = IceServers(servers_of(settings))
         self._standby = Standby(tasks, self._make)
-        self._profile = settings.call.picture
         self.quality = CallQuality(post=post, visit=visit, say=self.say, filmed=self._filmed)
         codes = devices.camera.device.codes
         self.encoders = Encoders(settings.call.encoder, camera_codes=codes)
+        self._sending = Sending(settings.call.picture, self.encoders.coder)
         self.peers = Peers(
             settings.kiosk,
             identity_of(settings),
@@ -189,8 +190,7 @@ class Calls:
             on_remote_sound=self._on_sound,
             on_leg=self._transfers.attach,
             on_dead=self._path_died,
-            profile=self._profile,
-            coder=self.encoders.coder,
+            sending=self._sending,
         )
         return talk, bool(servers)
 

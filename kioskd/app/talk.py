@@ -13,13 +13,12 @@ import structlog
 from kioskd.app.devices import Devices
 from kioskd.app.sensors import Sensors
 from kioskd.call import control
-from kioskd.call.coding import LegCoder
 from kioskd.call.ice import IceServer
 from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
+from kioskd.call.sending import Sending
 from kioskd.call.statistics import LegStats
 from kioskd.errors import CallError, DeviceError
-from kioskd.picture.ladder import Profile
 from kioskd.runtime.others import what_is_wrong
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
@@ -69,7 +68,6 @@ class Talk:
     `on_control(message)` what the agent says that is not about the leg itself, `on_leg(leg)`
     each leg as it comes into use. `on_dead()` is awaited when a path has died, before another
     leg is offered, and returns the STUN and TURN servers for it; `ice_servers` are the first's.
-    `profile` is what the kiosk's picture is for, `coder` makes what encodes it for a leg.
     """
 
     def __init__(
@@ -86,8 +84,7 @@ class Talk:
         on_remote_sound: Callable[[bytes], None],
         on_leg: Callable[[Leg], None],
         on_dead: Callable[[], Awaitable[Sequence[IceServer]]],
-        profile: Profile,
-        coder: Callable[[], LegCoder],
+        sending: Sending,
     ) -> None:
         self._ice_servers = ice_servers
         self._devices = devices
@@ -100,8 +97,7 @@ class Talk:
         self._on_remote_sound = on_remote_sound
         self._on_leg = on_leg
         self._on_dead = on_dead
-        self._profile = profile
-        self._coder = coder
+        self._sending = sending
         self._begun = time.monotonic()
         self._media = Media()
         self._quality = LineQuality.GOOD
@@ -220,8 +216,7 @@ class Talk:
             on_remote_audio=lambda pcm: self._play(mine(), pcm),
             on_state=lambda state: self._state(mine(), state),
             speaker_backlog=self._backlog,
-            profile=self._profile,
-            coder=self._coder,
+            sending=self._sending,
         )
         one = _Connection(self._count, leg, camera, voice)
         self._count += 1

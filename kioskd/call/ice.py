@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any, Final, cast
 
 import structlog
@@ -86,6 +87,17 @@ class IceServers:
 def addresses() -> frozenset[str]:
     """Return the machine's own addresses, from which candidates are gathered."""
     return frozenset(get_host_addresses(use_ipv4=True, use_ipv6=True))
+
+
+def network() -> frozenset[IPv4Address | IPv6Network]:
+    """Return what tells one line of the machine from another.
+
+    Its IPv4 addresses, or the IPv6 networks where it has none: an address of those is another each
+    day (RFC 8981).
+    """
+    found = [ip_address(one) for one in addresses()]
+    old = frozenset(one for one in found if isinstance(one, IPv4Address))
+    return old or frozenset(IPv6Network((int(one), 64), strict=False) for one in found)
 
 
 async def choose(servers: Sequence[IceServer]) -> list[IceServer]:

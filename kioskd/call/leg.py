@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
@@ -24,7 +25,6 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from kioskd.call import cost_seams, seams
 from kioskd.call.arrival_seams import Arrivals
 from kioskd.call.channels import CONTROL, LOW_WATER, Channels
-from kioskd.call.coding import LegCoder
 from kioskd.call.description import (
     FEEDBACK_EXTENSION,
     check_answer,
@@ -35,9 +35,10 @@ from kioskd.call.description import (
     with_speech,
     with_start_bitrate,
 )
-from kioskd.call.ice import IceServer
+from kioskd.call.ice import IceServer, network
 from kioskd.call.picture import LegPicture
 from kioskd.call.rate import LegRate
+from kioskd.call.sending import Sending
 from kioskd.call.sound import LegSound
 from kioskd.call.statistics import LegStats, Meter
 from kioskd.errors import CallError
@@ -83,8 +84,8 @@ class Leg:
     `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
     whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
     change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
-    None if it cannot: its clock is then not followed. `profile` is what the pictures are for,
-    `coder` makes what encodes the own one. An error in a callback is logged and harms nothing.
+    None if it cannot: its clock is then not followed. An error in a callback is logged and harms
+    nothing.
     """
 
     def __init__(
@@ -99,8 +100,7 @@ class Leg:
         on_remote_audio: Callable[[bytes], Awaitable[None]],
         on_state: Callable[[LegState], None],
         speaker_backlog: Callable[[], float | None] = lambda: None,
-        profile: Profile = Profile.ORDINARY,
-        coder: Callable[[], LegCoder] = LegCoder,
+        sending: Sending | None = None,
     ) -> None:
         self._ice_servers = tuple(ice_servers)
         self._audio = audio
@@ -111,8 +111,8 @@ class Leg:
         self._on_remote_audio = on_remote_audio
         self._on_state = on_state
         self._speaker_backlog = speaker_backlog
-        self._profile = profile
-        self._coder = coder
+        self._sending = sending or Sending()
+        self._start_bps = 0.0
         self._state = LegState.CONNECTING
         self._pc: RTCPeerConnection | None = None
         self._keyframes: seams.KeyframeRequester | None = None
@@ -242,7 +242,10 @@ class Leg:
         lips = LipSync()
         self._sound = LegSound(pc.getTransceivers()[0], lips)
         video = pc.getTransceivers()[1]
-        self._picture = LegPicture(video, self._profile, self._estimated, self._coder())
+        profile, coder = self._sending.profile, self._sending.coder()
+        self._start_bps = self._sending.known.start_bps(network())
+        beside = self._start_bps - self._sound.sending_bps
+        self._picture = LegPicture(video, beside, profile, self._estimated, coder)
         self._arrivals = Arrivals(video.receiver, lips)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
@@ -278,7 +281,8 @@ class Leg:
         assert self._pc is not None
         assert self._picture is not None
         assert self._sound is not None
-        self._rate = LegRate(self._picture, self._sound)
+        learn = partial(self._sending.known.learn, network())
+        self._rate = LegRate(self._picture, self._sound, self._start_bps, learn)
         for work in self._rate.take_over(self._pc, FEEDBACK_EXTENSION):
             self._own(asyncio.create_task(work, name="leg rate"))
 
@@ -346,7 +350,7 @@ class Leg:
             except MediaStreamError:
                 return
             # Who reads hands gains nothing by waiting for a voice.
-            signed = self._profile is Profile.SIGN_LANGUAGE
+            signed = self._sending.profile is Profile.SIGN_LANGUAGE
             if not signed and (wait := frame.due - now()) > 0:
                 await asyncio.sleep(wait)
             _tell(self._on_remote_video, frame.data, frame.micros, frame.key)

@@ -17,7 +17,7 @@ from kioskd.call import codec_seams, picture_seams
 from kioskd.call.coding import LegCoder
 from kioskd.picture import vpx
 from kioskd.picture.encoded import CLOCK, Codec, Encoded
-from kioskd.picture.ladder import FAR, START_BPS, Ladder, Profile, Rung
+from kioskd.picture.ladder import FAR, Ladder, Profile, Rung
 from kioskd.picture.pacing import KeyFrames, Pacer, Thinner, payload_bytes
 from kioskd.picture.passing import Passing
 
@@ -35,20 +35,21 @@ _TAKEN: Final = 0.95
 class LegPicture:
     """Takes over the transceiver of pictures. Raises OSError where libvpx is missing.
 
-    `coder` encodes, and is closed with it; none: libvpx does. `tell` hears each estimate of the far
-    end's, in bits per second.
+    `start_bps` is what `target_bps` begins with. `coder` encodes, and is closed with it; none:
+    libvpx does. `tell` hears each estimate of the far end's, in bits per second.
     """
 
     def __init__(
         self,
         video: RTCRtpTransceiver,
+        start_bps: float,
         profile: Profile = Profile.ORDINARY,
         tell: Callable[[float], None] = lambda _: None,
         coder: LegCoder | None = None,
     ) -> None:
         self._coder = coder or LegCoder()
         self._tell = tell
-        self._target_bps: float = START_BPS
+        self._target_bps = start_bps
         self._told = False
         self.rung: Rung | None = None
         self.pictures = 0
@@ -56,7 +57,7 @@ class LegPicture:
         self._ladder = Ladder(profile)
         self._thinner = Thinner()
         self._keys = KeyFrames()
-        self._pacer = Pacer(START_BPS)
+        self._pacer = Pacer(start_bps)
         self._passing = Passing()
         self._passed: deque[Encoded] = deque()
         self._failing = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 import structlog
@@ -36,11 +36,19 @@ SCTP_SHARE: Final = 1.08
 class LegRate:
     """Takes over who may send how much on a leg whose far end gives transport-wide feedback.
 
-    Until the first feedback nothing is changed.
+    Until the first feedback nothing is changed. `start_bps` is what may be sent then; `learn` is
+    told what may be sent, while no queue is emptied, and whether the line has been full.
     """
 
-    def __init__(self, picture: LegPicture, sound: LegSound) -> None:
-        self.controller = Controller()
+    def __init__(
+        self,
+        picture: LegPicture,
+        sound: LegSound,
+        start_bps: float,
+        learn: Callable[[float, bool], None],
+    ) -> None:
+        self.controller = Controller(start_bps)
+        self._learn = learn
         self._picture = picture
         self._sound = sound
         self._sent = Sent()
@@ -81,6 +89,8 @@ class LegRate:
             self._remember(now)
             self.controller.tick(now, self._sent.unheard_at)
             self._share(now)
+            if self._heard and not self.controller.emptying:
+                self._learn(self.controller.bps, self.controller.full)
             thin = not thin and self._heard and self.controller.bps < THIN_BPS
             for fci in [] if thin else self._arrivals.take():
                 try:

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-START_BPS: Final = 200_000
-"""For a line that nobody knows yet: with speech, what one of 256 kbit/s carries. A queue of the
-first second is heard for ten in a browser's jitter buffer."""
 LEAST_BPS: Final = 12_000
 """Below it there is no picture: sound goes first."""
 RESUME_BPS: Final = 18_000

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from kioskd.rate.known import START_BPS
 from kioskd.rate.queue import Movement, Queue
 from kioskd.rate.sent import Report
 from kioskd.rate.silence import AGAIN, Silence
 
-START_BPS: Final = 300_000
-"""For a line that nobody knows yet. On one of 256 kbit/s more leaves a queue in the first second
-that is heard (docs/rate.md)."""
 LEAST_BPS: Final = 30_000
 """Speech at its least, and a little."""
 MOST_BPS: Final = 20e6
@@ -44,6 +42,9 @@ FORGOTTEN_S: Final = 30.0
 AHEAD: Final = 1.4
 AHEAD_BPS: Final = 40_000
 """The rate does not grow beyond what is sent by more: it would be a guess."""
+ASSUMED_BPS: Final = 300_000
+"""So much is guessed: who sits still sends little, and shall be heard well all the same, each packet
+of speech being sent twice where some are lost."""
 LOSSY: Final = 0.1
 """Much loss: what libwebrtc's loss controller takes for a full line too."""
 LOSSY_FOR_S: Final = 1.0
@@ -65,10 +66,10 @@ HALVES_S: Final = 0.25
 
 
 class Controller:
-    """`bps` may be sent, headers included, LEAST_BPS to MOST_BPS."""
+    """`bps` may be sent, headers included, LEAST_BPS to MOST_BPS; `start_bps` to begin with."""
 
-    def __init__(self) -> None:
-        self.bps: float = START_BPS
+    def __init__(self, start_bps: float = START_BPS) -> None:
+        self.bps = start_bps
         self.queue = Queue()
         self.capacity_bps: float | None = None
         """What the line carried when it was full, None while it never was."""
@@ -76,13 +77,18 @@ class Controller:
         self._full_at = float("-inf")
         self._full_since: float | None = None
         self._movement = Movement(MOVED_S)
-        self._before_bps: float = START_BPS
+        self._before_bps = start_bps
         self._lossy_since: float | None = None
         self._heard_at: float | None = None
         self._first_at: float | None = None
         self._silence = Silence()
         self._for_nothing_at = float("-inf")
         self._tick_at = float("-inf")
+
+    @property
+    def full(self) -> bool:
+        """Whether the line has been met to carry no more, at any time."""
+        return self._full_at > float("-inf")
 
     @property
     def emptying(self) -> bool:
@@ -200,7 +206,8 @@ class Controller:
         room = 1 - self.queue.standing_s / EMPTY_S
         grown = self.bps * (1 + speed) ** (room * elapsed)
         # What is not tried is not known.
-        self._set(max(self.bps, min(grown, AHEAD * sending_bps + AHEAD_BPS)))
+        most = max(ASSUMED_BPS, AHEAD * sending_bps + AHEAD_BPS)
+        self._set(max(self.bps, min(grown, most)))
 
     def _set(self, bps: float) -> None:
         self.bps = min(MOST_BPS, max(LEAST_BPS, bps))

@@ -15,9 +15,11 @@ from kioskd.call.coding import LegCoder
 from kioskd.call.leg import Leg
 from kioskd.call.media import CameraTrack, MicrophoneTrack
 from kioskd.call.picture import LegPicture
+from kioskd.call.sending import Sending
 from kioskd.errors import DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import AudioChunk
+from kioskd.rate.known import KnownLine
 from tests.e2e.stage import chromium
 from tests.pictures import planes
 
@@ -54,6 +56,7 @@ class Kiosk:
         self,
         coder: Callable[[], LegCoder] = LegCoder,
         frame: Callable[[], Awaitable[Frame]] | None = None,
+        known: KnownLine | None = None,
     ) -> None:
         self.leg = Leg(
             ice_servers=[],
@@ -64,7 +67,7 @@ class Kiosk:
             on_remote_video=lambda _, __, ___: None,
             on_remote_audio=_ignore,
             on_state=lambda _: None,
-            coder=coder,
+            sending=Sending(coder=coder, known=known or KnownLine()),
         )
         self.requests = 0
         self.estimates_sent = 0

@@ -26,6 +26,7 @@ from kioskd.call.channels import TO_AGENT, TO_KIOSK
 from kioskd.call.coding import LegCoder
 from kioskd.call.leg import Leg, LegState
 from kioskd.call.media import CameraTrack, MicrophoneTrack
+from kioskd.call.sending import Sending
 from kioskd.errors import CallError
 from kioskd.hal.camera import Frame
 from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk
@@ -136,8 +137,7 @@ class Tone:
 class Kiosk:
     """A leg and all it has heard."""
 
-    coder: Callable[[], LegCoder] = LegCoder
-    profile: Profile = Profile.ORDINARY
+    sending: Sending = field(default_factory=Sending)
     control: list[str] = field(default_factory=list)
     documents: list[tuple[str, str | bytes]] = field(default_factory=list)
     frames: list[tuple[bytes, int, bool]] = field(default_factory=list)
@@ -157,8 +157,7 @@ class Kiosk:
             on_remote_video=lambda *frame: self._keep(self.frames.append)(frame),
             on_remote_audio=self._hear,
             on_state=self._keep(self.states.append),
-            coder=self.coder,
-            profile=self.profile,
+            sending=self.sending,
         )
 
     def _keep(self, keep: Callable[[T], None]) -> Callable[[T], None]:
@@ -218,10 +217,8 @@ async def url() -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _kiosk(
-    coder: Callable[[], LegCoder] = LegCoder, profile: Profile = Profile.ORDINARY
-) -> AsyncIterator[Kiosk]:
-    kiosk = Kiosk(coder, profile)
+async def _kiosk(sending: Sending | None = None) -> AsyncIterator[Kiosk]:
+    kiosk = Kiosk(sending or Sending())
     try:
         yield kiosk
     finally:
@@ -287,7 +284,7 @@ async def test_media_go_both_ways(browser: Browser, url: str) -> None:
 
 async def test_the_agent_sends_vp8_to_a_kiosk_that_sends_h264(browser: Browser, url: str) -> None:
     page = await _open(browser, url)
-    async with _kiosk(partial(LegCoder, software_h264=True)) as kiosk:
+    async with _kiosk(Sending(coder=partial(LegCoder, software_h264=True))) as kiosk:
         await kiosk.call(page)
         # Its first may come before we are ready: the resident's page then asks for another.
         await kiosk.leg.request_keyframe()
@@ -307,7 +304,7 @@ async def test_a_picture_waits_for_its_voice_unless_it_is_signed(
     browser: Browser, url: str, profile: Profile
 ) -> None:
     page = await _open(browser, url)
-    async with _kiosk(profile=profile) as kiosk:
+    async with _kiosk(Sending(profile)) as kiosk:
         now = asyncio.get_running_loop().time
         came: list[float] = []
         shown: list[float] = []

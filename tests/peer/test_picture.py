@@ -20,7 +20,7 @@ from kioskd.call.encoders import Encoders
 from kioskd.hal.camera import Frame, VideoFormat
 from kioskd.picture import h264, passing
 from kioskd.picture.encoded import Codec, Encoding
-from kioskd.picture.ladder import START_BPS
+from kioskd.rate.known import START_BPS
 from tests.peer.picture_kiosk import FPS, HEIGHT, WIDTH, Kiosk, serving
 
 pytestmark = pytest.mark.peer

@@ -9,8 +9,10 @@ import pytest
 from playwright.async_api import Page
 
 from kioskd.call.channels import TO_AGENT
+from kioskd.call.ice import network
 from kioskd.call.leg import LegState
-from kioskd.rate.control import KNOWN_S, START_BPS
+from kioskd.rate.control import KNOWN_S
+from kioskd.rate.known import START_BPS, KnownLine
 from tests.peer.picture_kiosk import Kiosk, serving
 from tests.waiting import until
 
@@ -59,8 +61,9 @@ async def page() -> AsyncIterator[Page]:
         yield one
 
 
-async def test_both_ends_hear_what_came(page: Page) -> None:
-    kiosk = Kiosk()
+async def test_both_ends_hear_what_came_and_the_next_call_begins_by_it(page: Page) -> None:
+    known = KnownLine()
+    kiosk = Kiosk(known=known)
     try:
         await kiosk.call(page)
         async with asyncio.timeout(30):
@@ -76,6 +79,17 @@ async def test_both_ends_hear_what_came(page: Page) -> None:
         assert rate.controller.queue.lost < 0.1, "sound or picture is not told of"
     finally:
         await kiosk.leg.close()
+    start = known.start_bps(network())
+    assert start > START_BPS
+    following = Kiosk(known=known)
+    try:
+        await following.leg.offer()
+        assert START_BPS - 60_000 < following.picture.target_bps < start, "speech has the rest"
+        following.leg._control_rate()
+        assert following.leg._rate is not None
+        assert following.leg._rate.controller.bps == start
+    finally:
+        await following.leg.close()
 
 
 async def test_a_browser_is_held_back_while_a_queue_stands_and_no_longer(page: Page) -> None:

@@ -66,7 +66,7 @@ class Call:
 async def call(monkeypatch: pytest.MonkeyPatch, *, lacks: str = "") -> AsyncIterator[Call]:
     kiosk, agent = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
     kiosk.addTrack(CameraTrack(Camera().frame))
-    picture = LegPicture(kiosk.getTransceivers()[0], coder=LegCoder(software_h264=True))
+    picture = LegPicture(kiosk.getTransceivers()[0], 200_000, coder=LegCoder(software_h264=True))
     one = Call(kiosk, agent, picture)
     get_decoder: Any = vars(rtcrtpreceiver)["get_decoder"]
 

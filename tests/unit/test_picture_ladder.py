@@ -14,7 +14,6 @@ from kioskd.picture.ladder import (
     MARGIN,
     MOST_UP_S,
     SIGN_FPS,
-    START_BPS,
     UP_S,
     Ladder,
     Profile,
@@ -31,6 +30,7 @@ from kioskd.picture.pacing import (
     payload_bytes,
 )
 
+START_BPS = 110_000
 RATES = st.floats(0, 5e6)
 SIDES = st.integers(48, 960).map(lambda side: 2 * side)
 
@@ -70,7 +70,7 @@ def test_a_picture_that_stands_still_for_a_moment_keeps_its_size() -> None:
 
 def test_the_first_size_is_soon_given_up_for_a_larger_one() -> None:
     ladder = Ladder()
-    assert ladder.choose(START_BPS, 640, 480, 0.0) == Rung(320, 240, 30)
+    assert ladder.choose(START_BPS, 640, 480, 0.0) == Rung(320, 240, 24)
     assert ladder.choose(800_000, 640, 480, 1.0).width == 320
     assert ladder.choose(800_000, 640, 480, 1.0 + FIRST_UP_S).width == 640
 

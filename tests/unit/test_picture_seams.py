@@ -35,11 +35,11 @@ from kioskd.errors import CallError, DeviceError, Reason
 from kioskd.hal.camera import Frame
 from kioskd.picture import vpx
 from kioskd.picture.coder import Coder
-from kioskd.picture.ladder import START_BPS
 from tests.pictures import planes
 from tests.waiting import until
 
 FPS = 30
+START_BPS = 200_000
 WIDTH, HEIGHT = 640, 480
 CLIP = [planes(n, WIDTH, HEIGHT).tobytes() for n in range(30)]
 
@@ -131,7 +131,7 @@ async def call() -> AsyncIterator[Call]:
     watching: list[asyncio.Task[None]] = []
     agent.on("track", lambda track: watching.append(asyncio.create_task(one.watch(track))))
     kiosk.addTrack(CameraTrack(camera.frame))
-    one.picture = LegPicture(kiosk.getTransceivers()[0])
+    one.picture = LegPicture(kiosk.getTransceivers()[0], START_BPS)
     try:
         await kiosk.setLocalDescription(await kiosk.createOffer())
         one.listen()

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from kioskd.rate.control import LEAST_BPS, START_BPS
+from kioskd.rate.control import ASSUMED_BPS, LEAST_BPS
+from kioskd.rate.known import START_BPS
 from kioskd.rate.patience import RECENT, Patience
 from tests.unit.line_by_calculation import PACKET_BYTES, Line, Run
 
@@ -125,13 +126,14 @@ def test_a_drop_of_the_other_way_is_soon_over() -> None:
 def test_a_capacity_that_is_met_again_and_again_is_tried_less_often() -> None:
     """Each trial is a queue, and a jitter buffer remembers it."""
 
-    def trials(begin: float, end: float) -> int:
-        full = [queue > 0.04 for at, queue in run.queues if begin <= at < end]
+    def trials(queue_s: float) -> int:
+        full = [queue > queue_s for at, queue in run.queues if 30 <= at < 90]
         return sum(now and not before for before, now in itertools.pairwise(full))
 
     run = steady(512e3)
     run.to(90)
-    assert 1 <= trials(30, 90) <= 6
+    assert trials(0.02) >= 1
+    assert trials(0.04) <= 6
     assert run.rate_between(30, 90) >= 0.88 * 512e3
 
 
@@ -160,7 +162,7 @@ def test_a_second_with_more_loss_than_usual_slows_nobody_down() -> None:
     run = Run(Line(lambda _: 5e6, loss=lambda now: 0.2 if now % 10 < 0.8 else 0.03))
     run.use = 0.3
     run.to(60)
-    assert min(rate for at, rate in run.rates if at > 5) >= START_BPS
+    assert min(rate for at, rate in run.rates if at > 5) >= ASSUMED_BPS
 
 
 def test_jitter_is_no_queue() -> None:
@@ -195,7 +197,14 @@ def test_what_is_not_tried_is_not_believed() -> None:
     run = steady(10e6)
     run.use = 0.1
     run.to(30)
-    assert run.controller.bps <= 2 * START_BPS
+    assert run.controller.bps <= 2 * ASSUMED_BPS
+
+
+def test_who_sends_little_is_heard_well_all_the_same() -> None:
+    run = steady(10e6)
+    run.use = 0.1
+    run.to(4)
+    assert run.controller.bps >= ASSUMED_BPS > START_BPS
 
 
 def test_there_is_always_a_little() -> None:

@@ -19,11 +19,10 @@ from kioskd.app.sensors import Sensors
 from kioskd.app.talk import Talk
 from kioskd.call import control
 from kioskd.call.channels import TO_AGENT
-from kioskd.call.coding import LegCoder
 from kioskd.call.ice import IceServer
 from kioskd.call.leg import LegState
+from kioskd.call.sending import Sending
 from kioskd.errors import CallError
-from kioskd.picture.ladder import Profile
 from kioskd.settings import read_toml, validate
 from kioskd.visit import events as ev
 from kioskd.visit.events import Event
@@ -116,8 +115,7 @@ class Case:
             on_remote_sound=lambda _: None,
             on_leg=self.attached.append,
             on_dead=self._doubt,
-            profile=Profile.ORDINARY,
-            coder=LegCoder,
+            sending=Sending(),
         )
 
     async def _doubt(self) -> list[IceServer]:
