@@ -43,8 +43,8 @@ AHEAD: Final = 1.4
 AHEAD_BPS: Final = 40_000
 """The rate does not grow beyond what is sent by more: it would be a guess."""
 ASSUMED_BPS: Final = 300_000
-"""So much is guessed: who sits still sends little, and shall be heard well all the same, each packet
-of speech being sent twice where some are lost."""
+"""So much is guessed: who sits still sends little, and is to be heard well all the same, with each
+packet of speech twice where some are lost."""
 LOSSY: Final = 0.1
 """Much loss: what libwebrtc's loss controller takes for a full line too."""
 LOSSY_FOR_S: Final = 1.0
