@@ -42,7 +42,7 @@ class Studio:
         self._app = web.Application(client_max_size=256 << 20)
         self._app.router.add_get("/speech", self._speech)
         self._app.router.add_get("/clip", self._pictures)
-        self._app.router.add_get("/{name:speech|thin}.js", self._module)
+        self._app.router.add_get("/{name:anew|speech|thin}.js", self._module)
         self._app.router.add_post("/recording/{name}/{part}", self._keep)
         self._app.router.add_static("/", PAGES)
         self.address = ""
@@ -123,11 +123,7 @@ def as_recording(words: dict[str, Any], sound: bytes) -> Recording:
         real=None,
         shown=[Shown(*one) for one in words["shown"]],
         painted=dict(words["painted"]),
-        concealment=[
-            Concealment(one["at"], audio["totalSamplesReceived"], audio["concealedSamples"])
-            for one in words["stats"]
-            if (audio := one.get("inbound-rtp-audio")) is not None
-        ],
+        concealment=_concealment(words["stats"]),
         documents=[(at, count) for at, count in words["documents"]],
         notes={
             "said_spread_ms": _spread_ms(said),
@@ -136,6 +132,34 @@ def as_recording(words: dict[str, Any], sound: bytes) -> Recording:
             "stats": words["stats"],
         },
     )
+
+
+def _concealment(stats: list[dict[str, Any]]) -> list[Concealment]:
+    """Return the counts of all that was heard, over receivers that began anew.
+
+    What waited in one that was given up counts as made up: it was not heard.
+    """
+    counts: list[Concealment] = []
+    total = made_up = 0
+    before: dict[str, Any] | None = None
+    waits = 0.0
+    for one in stats:
+        audio = one.get("inbound-rtp-audio")
+        if audio is None:
+            continue
+        if before is not None and audio["totalSamplesReceived"] < before["totalSamplesReceived"]:
+            given_up = round(waits * RATE)
+            total += before["totalSamplesReceived"] + given_up
+            made_up += before["concealedSamples"] + given_up
+            before = None
+        if before is not None:
+            emitted = audio["jitterBufferEmittedCount"] - before["jitterBufferEmittedCount"]
+            waited = audio["jitterBufferDelay"] - before["jitterBufferDelay"]
+            waits = waited / emitted if emitted else waits
+        before = audio
+        played, concealed = audio["totalSamplesReceived"], audio["concealedSamples"]
+        counts.append(Concealment(one["at"], total + played, made_up + concealed))
+    return counts
 
 
 def _spread_ms(offsets: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:

@@ -100,6 +100,15 @@ class Quality(_Control):
     direction: Way | None
 
 
+class QueueGone(_Control):
+    """Kiosk to agent, in a pause of the resident: a long queue on the way to the agent is gone.
+
+    What the agent's browser plays later for it may be given up.
+    """
+
+    type: Literal["queue-gone"] = "queue-gone"
+
+
 class ScanRequest(_Control):
     """Agent to kiosk: please scan. Only the resident's consent starts it."""
 
@@ -158,7 +167,9 @@ class HangUp(_Control):
 
 
 FromAgent = Heartbeat | Media | Hearing | ScanRequest | ScanCancel | PrintCancel | HangUp
-ToAgent = Heartbeat | Hello | Devices | Media | Quality | ScanStatus | PrintStatus | HangUp
+ToAgent = (
+    Heartbeat | Hello | Devices | Media | Quality | QueueGone | ScanStatus | PrintStatus | HangUp
+)
 
 _FROM_AGENT: TypeAdapter[FromAgent] = TypeAdapter(
     Annotated[FromAgent, Field(discriminator="type")], config=FORGETFUL

@@ -7,6 +7,7 @@ call that loses it makes a new one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import StrEnum
 from functools import partial
@@ -25,6 +26,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from kioskd.call import cost_seams, seams
 from kioskd.call.arrival_seams import Arrivals
 from kioskd.call.channels import CONTROL, LOW_WATER, Channels
+from kioskd.call.control import QueueGone
 from kioskd.call.description import (
     FEEDBACK_EXTENSION,
     check_answer,
@@ -78,14 +80,12 @@ class Leg:
     """One connection to the agent: sound, picture, control and documents.
 
     Of `ice_servers` the first STUN and the first TURN server are used, and have to answer
-    (kioskd.call.ice). The leg
-    stops the tracks it is given. The callbacks run on the event loop: `on_control`
-    gets text; `on_document` the channel's label and a text or binary frame;
-    `on_remote_video` a VP8 frame, its time in microseconds from the first one, and
-    whether it is a key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each
-    change of state. `speaker_backlog` tells the seconds of sound that wait at the speaker,
-    None if it cannot: its clock is then not followed. An error in a callback is logged and harms
-    nothing.
+    (kioskd.call.ice). The leg stops the tracks it is given. The callbacks run on the event loop:
+    `on_control` gets text; `on_document` the channel's label and a text or binary frame;
+    `on_remote_video` a VP8 frame, its time in microseconds from the first one, and whether it is a
+    key frame; `on_remote_audio` CHUNK_BYTES of sound; `on_state` each change of state.
+    `speaker_backlog` tells the seconds of sound that wait at the speaker, None if it cannot: its
+    clock is then not followed. An error in a callback is logged and harms nothing.
     """
 
     def __init__(
@@ -282,9 +282,13 @@ class Leg:
         assert self._picture is not None
         assert self._sound is not None
         learn = partial(self._sending.known.learn, network())
-        self._rate = LegRate(self._picture, self._sound, self._start_bps, learn)
+        self._rate = LegRate(self._picture, self._sound, self._start_bps, learn, self._queue_gone)
         for work in self._rate.take_over(self._pc, FEEDBACK_EXTENSION):
             self._own(asyncio.create_task(work, name="leg rate"))
+
+    def _queue_gone(self) -> None:
+        with contextlib.suppress(CallError):
+            self.send_control(QueueGone().model_dump_json())
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._closing is not None:

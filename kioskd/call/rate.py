@@ -37,7 +37,8 @@ class LegRate:
     """Takes over who may send how much on a leg whose far end gives transport-wide feedback.
 
     Until the first feedback nothing is changed. `start_bps` is what may be sent then; `learn` is
-    told what may be sent, while no queue is emptied, and whether the line has been full.
+    told what may be sent, while no queue is emptied, and whether the line has been full;
+    `queue_gone` is called in a pause of our speech after a long queue on our way is gone.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class LegRate:
         sound: LegSound,
         start_bps: float,
         learn: Callable[[float, bool], None],
+        queue_gone: Callable[[], None],
     ) -> None:
         self.controller = Controller(start_bps)
         self._learn = learn
+        self._queue_gone = queue_gone
         self._picture = picture
         self._sound = sound
         self._sent = Sent()
@@ -120,7 +123,10 @@ class LegRate:
             log.warning("rate.feedback_broken", error=str(error))
             return
         self._heard = self._heard or bool(reports)
+        before = self.controller.queues_gone
         self.controller.hear(reports, self._sending_bps()[0], now)
+        if self.controller.queues_gone > before:
+            self._sound.at_pause(self._queue_gone)
         self._share(now)
 
     def _warn(self) -> None:

@@ -49,6 +49,10 @@ class LegSound:
         """Play the agent's voice as on a line that never had the queue that is gone now."""
         self._voice.queue_gone()
 
+    def at_pause(self, tell: Callable[[], None]) -> None:
+        """Call once, when our own voice pauses next, or after a while if it does not."""
+        self._speech.pauses.at_next(tell)
+
     @property
     def sending_bps(self) -> float:
         """What our speech takes of the line while somebody speaks, headers included."""

@@ -15,6 +15,7 @@ from av.packet import Packet
 from kioskd.hal.microphone import CHUNK_BYTES
 from kioskd.sound import opus, red
 from kioskd.sound.ladder import SHORT_PACKETS_BPS, LossMemory, SpeechSettings, choose
+from kioskd.sound.pause import Pauses
 
 REPORT_S: Final = 1.0
 """The far end reports every half to one and a half seconds (aiortc), Chromium up to 5 s."""
@@ -39,6 +40,7 @@ class SpeechEncoder(Encoder):
         self._first = 0
         self._sent: deque[tuple[int, bytes]] = deque(maxlen=_MOST_RED)
         self._quiet = False
+        self.pauses = Pauses()
 
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:  # noqa: ARG002  # aiortc's
         """Take 20 ms; return a packet, or none yet, and the timestamp of its first sample."""
@@ -47,6 +49,7 @@ class SpeechEncoder(Encoder):
 
     def encode_samples(self, pcm: bytes, pts: int) -> tuple[list[bytes], int]:
         """Do the same with CHUNK_BYTES of sound, the first sample being number `pts`."""
+        self.pauses.hear(pcm)
         if pts != self._first + len(self._sound) // 2:
             self._sound = b""  # the sound had a gap
         if not self._sound:

@@ -20,6 +20,8 @@ MOST_BPS: Final = 20e6
 FULL_S: Final = 0.03
 """A standing queue of so long is ours: the line is full."""
 EMPTY_S: Final = 0.017
+LONG_S: Final = 0.12
+"""A queue of so long is heard for ten seconds after it is gone."""
 DRAIN_S: Final = 0.25
 """A queue of so many seconds would stop all but LEAST_SHARE of what the line carries."""
 LEAST_SHARE: Final = 0.15
@@ -76,6 +78,9 @@ class Controller:
         self._hold_s = 0.0
         self._full_at = float("-inf")
         self._full_since: float | None = None
+        self._longest_s = 0.0
+        self.queues_gone = 0
+        """How many queues of more than LONG_S there were."""
         self._movement = Movement(MOVED_S)
         self._before_bps = start_bps
         self._lossy_since: float | None = None
@@ -114,6 +119,7 @@ class Controller:
         elif self._full_since is not None:
             if self.queue.standing_s < EMPTY_S:
                 self._full_since = None
+                self.queues_gone += self._longest_s > LONG_S
                 self._silence.end()  # what told of the queue had waited as long
                 assert self.capacity_bps is not None
                 self._set(USED * self.capacity_bps)
@@ -170,11 +176,13 @@ class Controller:
     def _drain(self, now: float) -> None:
         if self._full_since is None:
             self._full_since = now
+            self._longest_s = 0.0
             self._before_bps = self.bps
             self._movement.begin(self.queue.standing_s, now)
             self._meet()
         self._lower(now)
         standing = self.queue.standing_s
+        self._longest_s = max(self._longest_s, standing)
         if self._movement.stuck(standing, now):
             # We send far less than was carried, and it stands as before: so the way got longer.
             self.queue.take_as_empty()

@@ -136,6 +136,7 @@ DIAGNOSES: Final[dict[str, Diagnosis]] = {
     "the broker forges a bye":         NOTHING,
     "the agent's browser crashes":     NOTHING,
     "a forged bye, and the address changes": not_met(OVER),
+    "a bye forged to the agent, and the path is cut": not_met(OVER),
     "the call's path is cut":          NOTHING,
     "the call's path is cut, one way": NOTHING,
     "the path is cut as a scan is sent": NOTHING,

@@ -71,7 +71,7 @@ no_writes, writes_again = h.fail(
     lambda rig: rig.worker("scanner").pid, "EIO", "rename", "renameat2"
 )
 no_sync, sync_again = h.fail(lambda rig: rig.pid, "EIO", "fsync", "fdatasync")
-overheard, forge_byes = v.overheard()
+overheard, forge_bye, forge_byes = v.overheard()
 # An agent's page whose line is cut soon after a bye believes it: the row's call is not another's.
 forgotten = h.both(v.agent_sees_the_call, v.idle)
 no_fds, fds_again = h.no_descriptors(lambda rig: rig.pid)
@@ -154,6 +154,7 @@ FAULTS: Final = [
     Fault("the line is slow (0.4 s)",        v.idle,    h.line(Line.SLOW),        see.NOT_TOUCHED, h.line(Line.GOOD), then=v.new_call),
     Fault("the broker forges a bye",         overheard, forge_byes,               see.lasting(see.scene(Scene.TALKING), 3), then=forgotten, quick=True),
     Fault("a forged bye, and the address changes", overheard, h.both(forge_byes, h.wait(7), h.change_address), see.INTERRUPTED, nothing, see.ON_THE_LINE, then=v.agent_sees_the_call, seen_s=12, gap_s=10),
+    Fault("a bye forged to the agent, and the path is cut", overheard, h.both(forge_bye, h.path(sent_lost=True, received_lost=True)), see.scene(Scene.ENDED), h.path(), then=v.new_call, flows=NEITHER, seen_s=15),
     Fault("the agent's browser crashes",     v.talking, h.agent_crashes,          see.scene(Scene.ENDED), h.agent_back, then=v.new_call, flows=NEITHER, seen_s=45),
     Fault("the call's path is cut",          v.talking, h.path(sent_lost=True, received_lost=True), see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.scan_page, v.send_pages), gap_s=10),
     Fault("the call's path is cut, one way", v.talking, h.path(sent_lost=True),   see.INTERRUPTED, h.path(), see.ON_THE_LINE, then=h.both(v.agent_sees_the_call, v.print_again), seen_s=20, gap_s=30),

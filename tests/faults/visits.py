@@ -220,8 +220,8 @@ async def connecting(rig: Rig) -> None:
     await rig.resident.until("connecting", lambda view: view.scene is Scene.CONNECTING)
 
 
-def overheard() -> tuple[Hand, Hand]:
-    """Have a call whose ids the broker knows; let it tell both that the other has hung up."""
+def overheard() -> tuple[Hand, Hand, Hand]:
+    """Have a call whose ids the broker knows; let it tell the agent, or both, of its end."""
     ids: list[str] = []
 
     async def talk(rig: Rig) -> None:
@@ -240,16 +240,22 @@ def overheard() -> tuple[Hand, Hand]:
             ids[:] = [call, agent]
         await rig.call_taken()
 
-    async def forge(rig: Rig) -> None:
+    def bye() -> str:
+        return Bye(call=ids[0], reason=EndReason.HANG_UP).model_dump_json()
+
+    async def tell_agent(rig: Rig) -> None:
         call, agent = ids
-        bye = Bye(call=call, reason=EndReason.HANG_UP).model_dump_json()
         refused = Refused(call=call, reason=RefusalReason.GONE).model_dump_json()
         async with at_broker(rig) as client:
-            await client.publish(topics.to_kiosk("caf", KIOSK, agent), bye, qos=1)
-            for one in (refused, bye):
+            for one in (refused, bye()):
                 await client.publish(topics.to_agent("caf", KIOSK, agent), one, qos=1)
 
-    return talk, forge
+    async def tell_both(rig: Rig) -> None:
+        async with at_broker(rig) as client:
+            await client.publish(topics.to_kiosk("caf", KIOSK, ids[1]), bye(), qos=1)
+        await tell_agent(rig)
+
+    return talk, tell_agent, tell_both
 
 
 def at_broker(rig: Rig) -> aiomqtt.Client:

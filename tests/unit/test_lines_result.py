@@ -152,6 +152,22 @@ def test_a_receiver_that_plays_no_more_conceals_all() -> None:
     assert concealed_percent([], T0, T0 + 10) is None
 
 
+def test_what_waited_in_a_receiver_that_was_given_up_counts_as_lost() -> None:
+    def stats(at: float, total: int, concealed: int, waited: float) -> dict[str, Any]:
+        counts = {"totalSamplesReceived": total, "concealedSamples": concealed}
+        waits = {"jitterBufferEmittedCount": total, "jitterBufferDelay": waited}
+        return {"at": T0 + at, "inbound-rtp-audio": counts | waits}
+
+    moments = [T0 * 1000 + n * 128 / RATE * 1000 for n in range(4000)]
+    words = {"said": moments, "heard": moments, "shown": [], "painted": [], "documents": []}
+    # 0.25 s waited in the second second of the first receiver.
+    first = [stats(1, 48_000, 100, 4_800.0), stats(2, 96_000, 300, 16_800.0)]
+    second = [stats(3, 48_000, 7, 1000.0), stats(4, 96_000, 9, 2000.0)]
+    found = as_recording(words | {"states": [], "stats": first + second}, b"")
+    assert [one.total for one in found.concealment] == [48_000, 96_000, 156_000, 204_000]
+    assert [one.concealed for one in found.concealment] == [100, 300, 12_307, 12_309]
+
+
 def test_the_times_of_a_page_come_from_its_blocks() -> None:
     blocks = 4000
     rendered = [T0 + (n // 4 * 4) * 128 / RATE for n in range(blocks)]  # four at once

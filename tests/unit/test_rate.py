@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from kioskd.rate.control import ASSUMED_BPS, LEAST_BPS
+from kioskd.rate.control import ASSUMED_BPS, LEAST_BPS, LONG_S
 from kioskd.rate.known import START_BPS
 from kioskd.rate.patience import RECENT, Patience
 from tests.unit.line_by_calculation import PACKET_BYTES, Line, Run
@@ -48,6 +48,17 @@ def test_a_drop_of_both_ways_is_followed_before_it_is_told(most_s: float) -> Non
     assert run.longest_queue(15, 17) <= 1.0
     assert run.longest_queue(17, 30) <= 0.3
     assert run.rate_between(20, 30) >= 0.85 * 256e3
+
+
+def test_a_long_queue_is_told_of_once_it_is_gone() -> None:
+    run = Run(Line(lambda now: 1e6 if now < 15 else 256e3))
+    run.to(15)
+    assert run.controller.queues_gone == 0
+    run.to(15.5)
+    assert run.line.queued_s(run.now) > LONG_S
+    assert run.controller.queues_gone == 0
+    run.to(30)
+    assert run.controller.queues_gone == 1
 
 
 def test_a_warning_comes_before_what_is_told_is_late() -> None:
@@ -198,6 +209,7 @@ def test_a_way_that_gets_longer_is_no_queue() -> None:
     run = Run(Line(lambda _: 1e6, base_s=lambda now: 0.0 if now < 10 else 0.15))
     run.to(40)
     assert run.rate_between(18, 40) >= 0.8e6
+    assert run.controller.queues_gone == 0
 
 
 def test_what_is_not_tried_is_not_believed() -> None:

@@ -2,6 +2,7 @@
 // it hears and sees. The strip is that of drivers/camera/picture.py, the media settings are those
 // of kioskd/web/agent/call.ts.
 
+import { hearAnew } from "./anew.js";
 import { sendsRed, withoutFec } from "./speech.js";
 import { limit, Thin } from "./thin.js";
 
@@ -33,7 +34,10 @@ const fetched = async (path) => (await fetch(path)).arrayBuffer();
 
 peer.onconnectionstatechange = () => states.push([wall() / 1000, peer.connectionState]);
 peer.ondatachannel = ({ channel }) => {
-  channel.onmessage = ({ data }) => documents.push([wall() / 1000, data.byteLength ?? data.length]);
+  channel.onmessage = ({ data }) => {
+    if (channel.label === "control") return hear(JSON.parse(data));
+    documents.push([wall() / 1000, data.byteLength ?? data.length]);
+  };
 };
 peer.ontrack = ({ track }) => {
   if (track.kind === "video") return watch(track);
@@ -44,6 +48,13 @@ peer.ontrack = ({ track }) => {
   element.play();
   context.createMediaStreamSource(stream).connect(ear);
 };
+
+// As the agent's page does; the totals before it are kept, for those after it begin anew.
+async function hear(message) {
+  if (message.type !== "queue-gone") return;
+  stats.push(counters(await peer.getStats()));
+  if (await hearAnew(peer)) states.push([wall() / 1000, "hears anew"]);
+}
 
 function blocks(width, height, bit) {
   const row = Math.floor(bit / COLUMNS);

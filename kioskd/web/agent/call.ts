@@ -1,5 +1,6 @@
 // One call: the control channel, the documents, and a new leg where the one in use has died.
 
+import { hearAnew } from "./anew";
 import { hearing, type Totals } from "./hearing";
 import { type Channels, Leg } from "./leg";
 import type { Message } from "./line";
@@ -56,7 +57,7 @@ export class Call {
   private lastAt: number | null = null;
   private interrupted = false;
   private timer = 0;
-  private counters: Counters = { at: performance.now(), bytes: 0, lost: 0, received: 0 };
+  private counters: Counters | null = { at: performance.now(), bytes: 0, lost: 0, received: 0 };
   private heard: Totals | null = null;
   private thin = new Thin();
 
@@ -118,19 +119,22 @@ export class Call {
     this.say({ type: "media", audio, video });
   }
 
-  /** Measures the connection, tells the kiosk what is heard of it, and heeds a thin line. */
-  async quality(): Promise<Quality> {
+  /**
+   * Measures the connection, tells the kiosk what is heard of it, and heeds a thin line; null
+   * where there is nothing to compare with.
+   */
+  async quality(): Promise<Quality | null> {
     const { leg } = this;
     const stats = [...((await leg?.peer.getStats())?.values() ?? [])];
     const at = performance.now();
-    const { quality, now } = measure(stats, this.counters, at);
-    if (leg !== this.leg) return quality; // those were the figures of a leg that is over
-    this.counters = now;
+    const measured = measure(stats, this.counters, at);
+    if (leg !== this.leg) return measured.quality; // those were the figures of a leg that is over
+    this.counters = measured.now;
     const { message, now: heard } = hearing(stats, this.heard, at);
     this.heard = heard;
     if (message !== null && this.up) this.send(message);
     if (leg !== null) await limit(leg.peer, this.thin.look(stats, at));
-    return quality;
+    return measured.quality;
   }
 
   /** Lets camera and microphone go at once, and the connection after its last words. */
@@ -205,7 +209,16 @@ export class Call {
       this.lastAt = Number(message.at);
       const echo = Number(message.echo ?? 0);
       this.unheard = this.unheard.filter((one) => one.at > echo);
-    } else this.onControl(message);
+    } else if (message.type === "queue-gone") void this.hearAnew();
+    else this.onControl(message);
+  }
+
+  private async hearAnew(): Promise<void> {
+    const { leg } = this;
+    if (leg === null || !(await hearAnew(leg.peer).catch(() => false)) || leg !== this.leg) return;
+    // The totals of the voice begin anew.
+    this.counters = null;
+    this.heard = null;
   }
 
   private beat(): void {

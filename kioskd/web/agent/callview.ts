@@ -302,7 +302,7 @@ export class CallView {
   }
 
   private async measure(): Promise<void> {
-    this.measured = await this.call.quality();
+    this.measured = (await this.call.quality()) ?? this.measured;
     this.showQuality();
   }
 

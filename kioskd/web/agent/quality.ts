@@ -24,12 +24,12 @@ export type Stat = Record<string, unknown> & { type: string };
 
 const number = (value: unknown): number => (typeof value === "number" ? value : 0);
 
-/** Compares a statistics report, taken at `at` ms, with the `last` one. */
+/** Compares a statistics report, taken at `at` ms, with the `last` one; null without one. */
 export function measure(
   stats: Iterable<Stat>,
-  last: Counters,
+  last: Counters | null,
   at: number,
-): { quality: Quality; now: Counters } {
+): { quality: Quality | null; now: Counters } {
   const now: Counters = { at, bytes: 0, lost: 0, received: 0 };
   const all = [...stats];
   const inUse = selected(all);
@@ -46,6 +46,7 @@ export function measure(
       outward = Math.max(outward, 100 * number(one.fractionLost));
     }
   }
+  if (last === null) return { quality: null, now };
   const gone = Math.max(0, now.lost - last.lost);
   const sent = gone + Math.max(0, now.received - last.received);
   const loss = sent > 0 ? Math.round((1000 * gone) / sent) / 10 : 0;

@@ -127,8 +127,10 @@ export class Session {
     call.onInterrupted = (interrupted) => {
       const farewell = active.farewell;
       const recent = farewell !== null && performance.now() - farewell.at < FAREWELL_MS;
-      if (interrupted && recent) this.end(farewell.reason, false);
-      else view.setState(interrupted ? "interrupted" : "talking");
+      if (!interrupted || !recent) return view.setState(interrupted ? "interrupted" : "talking");
+      // If somebody else made it up, the kiosk would wait for us.
+      this.signalling.tell(entry, { type: "bye", reason: farewell.reason });
+      this.end(farewell.reason, false);
     };
     call.onBroken = (reason) => this.end(reason, true);
     await this.claim(active);

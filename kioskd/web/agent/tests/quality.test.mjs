@@ -19,6 +19,12 @@ test("figures are those since the last look", () => {
   assert.deepEqual(quality, { level: "fair", rtt: 80, loss: 2, rate: 1000 });
 });
 
+test("a first look has nothing to compare with, the next one has it", () => {
+  const first = measure([inbound(1000, 100, 0)], null, 1000);
+  assert.equal(first.quality, null);
+  assert.equal(measure([inbound(251_000, 200, 0)], first.now, 3000).quality.rate, 1000);
+});
+
 test("loss and delay each make the level", () => {
   const level = (...stats) => measure([transport, ...stats], nothing, 1000).quality.level;
   assert.equal(level(inbound(1, 1000, 0), pair(0.05)), "good");
