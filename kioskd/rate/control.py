@@ -39,6 +39,8 @@ HOLD_S: Final = 3.0
 MOST_HOLD_S: Final = 9.0
 """Each time that the capacity is met again it is tried that much later: each trial is a queue,
 which a jitter buffer remembers for ten seconds and more."""
+OPENED: Final = 1.5
+"""What stood in a queue came so many times as fast at its end: the line was narrow for a moment."""
 FORGOTTEN_S: Final = 30.0
 """A capacity not met again for so long may have changed."""
 AHEAD: Final = 1.4
@@ -118,11 +120,7 @@ class Controller:
             self._drain(now)
         elif self._full_since is not None:
             if self.queue.standing_s < EMPTY_S:
-                self._full_since = None
-                self.queues_gone += self._longest_s > LONG_S
-                self._silence.end()  # what told of the queue had waited as long
-                assert self.capacity_bps is not None
-                self._set(USED * self.capacity_bps)
+                self._emptied()
         elif self._lossy_since is not None and now - self._lossy_since > LOSSY_FOR_S:
             self._lossy_since = now
             self._lower(now)
@@ -192,6 +190,16 @@ class Controller:
         assert self.capacity_bps is not None
         share = min(USED, max(LEAST_SHARE, 1 - (standing - EMPTY_S) / DRAIN_S))
         self._set(min(self.bps, share * self.capacity_bps))
+
+    def _emptied(self) -> None:
+        self._full_since = None
+        self.queues_gone += self._longest_s > LONG_S
+        self._silence.end()  # what told of the queue had waited as long
+        assert self.capacity_bps is not None
+        carried = self.queue.carried_bps or 0.0
+        self._set(USED * max(self.capacity_bps, carried))
+        if carried > OPENED * self.capacity_bps:
+            self.capacity_bps = None
 
     def _meet(self) -> None:
         known, carried = self.capacity_bps, self.queue.carried_bps

@@ -14,6 +14,7 @@ from kioskd.rate.sent import Sent
 
 SPEECH_BYTES = 120
 PACKET_BYTES = 1200
+STEP_S = 0.005
 FAR_CLOCK_S = 4321.0
 
 
@@ -42,10 +43,17 @@ class Line:
             return None
         if self.free_at - now > self.queue_s:
             return None
-        self.free_at = max(self.free_at, now) + 8 * size / rate
+        self.free_at = self._sent_by(8 * size, max(self.free_at, now))
         return (
             self.free_at + self.delay_s + self.base_s(now) + self._random.random() * self.jitter_s
         )
+
+    def _sent_by(self, bits: float, at: float) -> float:
+        """Return when so many bits have left, from `at` on: a queue leaves as the rate is then."""
+        while (rate := self.rate(at)) * STEP_S < bits:
+            bits -= rate * STEP_S
+            at += STEP_S
+        return at + bits / rate
 
     def queued_s(self, now: float) -> float:
         return max(0.0, self.free_at - now)

@@ -205,6 +205,17 @@ def test_a_hole_is_not_filled() -> None:
     assert run.longest_queue(13, 25) <= 0.25
 
 
+@pytest.mark.parametrize(("kbit", "seconds", "again"), [(100, 4, 300e3), (256, 0.5, 850e3)])
+def test_a_queue_that_leaves_fast_tells_of_a_line_that_is_wide_again(
+    kbit: int, seconds: float, again: float
+) -> None:
+    wide_at = 15 + seconds
+    run = Run(Line(lambda now: kbit * 1e3 if 15 <= now < wide_at else 1e6))
+    run.to(30)
+    assert next(at for at, rate in run.rates if at > wide_at and rate > again) < wide_at + 3
+    assert run.longest_queue(wide_at + 0.5, 30) <= 0.1
+
+
 def test_a_way_that_gets_longer_is_no_queue() -> None:
     run = Run(Line(lambda _: 1e6, base_s=lambda now: 0.0 if now < 10 else 0.15))
     run.to(40)
