@@ -242,10 +242,10 @@ class Leg:
         lips = LipSync()
         self._sound = LegSound(pc.getTransceivers()[0], lips)
         video = pc.getTransceivers()[1]
-        profile, coder = self._sending.profile, self._sending.coder()
-        self._start_bps = self._sending.known.start_bps(network())
+        sending, self._network = self._sending, network()
+        self._start_bps = sending.known.start_bps(self._network)
         beside = self._start_bps - self._sound.sending_bps
-        self._picture = LegPicture(video, beside, profile, self._estimated, coder)
+        self._picture = LegPicture(video, beside, sending.profile, self._estimated, sending.coder())
         self._arrivals = Arrivals(video.receiver, lips)
         gatherer = video.receiver.transport.transport.iceGatherer
         seams.gather_loopback(gatherer)
@@ -281,7 +281,7 @@ class Leg:
         assert self._pc is not None
         assert self._picture is not None
         assert self._sound is not None
-        learn = partial(self._sending.known.learn, network())
+        learn = partial(self._sending.known.learn, self._network)
         self._rate = LegRate(self._picture, self._sound, self._start_bps, learn, self._queue_gone)
         for work in self._rate.take_over(self._pc, FEEDBACK_EXTENSION):
             self._own(asyncio.create_task(work, name="leg rate"))

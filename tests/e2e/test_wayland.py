@@ -62,7 +62,9 @@ async def display(stack: AsyncExitStack) -> str:
             named.set_result(f":{line}")
 
     size = f"{SIZE[0]}x{SIZE[1]}x24"
-    server = ["Xvfb", "-displayfd", "1", "-screen", "0", size, "-nolisten", "tcp", "-ac"]
+    # Whoever looks is its last client now and then: it would begin anew, and refuse who comes then.
+    server = ["Xvfb", "-displayfd", "1", "-noreset", "-ac", "-nolisten", "tcp"]
+    server += ["-screen", "0", size]
     await stack.enter_async_context(Child("Xvfb", server, on_line=said))
     async with asyncio.timeout(LONG_S):
         name: str = await named
