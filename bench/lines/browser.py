@@ -42,7 +42,7 @@ class Studio:
         self._app = web.Application(client_max_size=256 << 20)
         self._app.router.add_get("/speech", self._speech)
         self._app.router.add_get("/clip", self._pictures)
-        self._app.router.add_get("/{name:anew|speech|thin}.js", self._module)
+        self._app.router.add_get("/{name:jitter|speech|thin}.js", self._module)
         self._app.router.add_post("/recording/{name}/{part}", self._keep)
         self._app.router.add_static("/", PAGES)
         self.address = ""

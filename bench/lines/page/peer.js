@@ -2,7 +2,7 @@
 // it hears and sees. The strip is that of drivers/camera/picture.py, the media settings are those
 // of kioskd/web/agent/call.ts.
 
-import { hearAnew } from "./anew.js";
+import { hearAnew, waitLonger } from "./jitter.js";
 import { sendsRed, withoutFec } from "./speech.js";
 import { limit, Thin } from "./thin.js";
 
@@ -36,6 +36,7 @@ peer.onconnectionstatechange = () => states.push([wall() / 1000, peer.connection
 peer.ondatachannel = ({ channel }) => {
   channel.onmessage = ({ data }) => {
     if (channel.label === "control") return hear(JSON.parse(data));
+    if (documents.length === 0 && thin !== null) waitLonger(peer, true); // as the agent's page
     documents.push([wall() / 1000, data.byteLength ?? data.length]);
   };
 };

@@ -1,6 +1,6 @@
 // One call: the control channel, the documents, and a new leg where the one in use has died.
 
-import { hearAnew } from "./anew";
+import { hearAnew, waitLonger } from "./jitter";
 import { hearing, type Totals } from "./hearing";
 import { type Channels, Leg } from "./leg";
 import type { Message } from "./line";
@@ -65,6 +65,9 @@ export class Call {
     private readonly iceServers: RTCIceServer[],
     devices: Promise<MediaStream | null>,
   ) {
+    this.receiver.onComing = (coming) => {
+      if (this.leg !== null) waitLonger(this.leg.peer, coming);
+    };
     this.equipped = devices.then((local) => this.equip(local));
   }
 

@@ -60,6 +60,8 @@ export class Receiver {
   /** Bytes so far and in all; both 0 when nothing is under way any more. */
   onProgress: (received: number, size: number) => void = () => {};
   onReceived: (document: Received) => void = () => {};
+  /** A document is coming, or none any more. */
+  onComing: (coming: boolean) => void = () => {};
   /** A document that had begun will not come; the reason is a document fault. */
   onFailed: (reason: string) => void = () => {};
   private document: Header | null = null;
@@ -120,6 +122,7 @@ export class Receiver {
       return;
     }
     this.document = offered;
+    this.onComing(true);
     this.acked = this.received;
     this.say({ type: "accept", id: offered.id, offset: this.received });
   }
@@ -177,6 +180,7 @@ export class Receiver {
     this.document = null;
     this.chunks = [];
     this.received = this.acked = 0;
+    this.onComing(false);
     this.onProgress(0, 0);
   }
 }

@@ -74,6 +74,8 @@ test("a document of several windows arrives whole and is acknowledged on the way
   const receiver = on(new Receiver(), far);
   const progress = [];
   sender.onProgress = (done) => progress.push(done);
+  const coming = [];
+  receiver.onComing = (is) => coming.push(is);
   const arrived = new Promise((resolve) => {
     receiver.onReceived = resolve;
   });
@@ -82,6 +84,7 @@ test("a document of several windows arrives whole and is acknowledged on the way
   assert.deepEqual(new Uint8Array(await document.data.arrayBuffer()), data);
   assert.equal(document.name, "lettre.pdf");
   assert.equal(far.texts().at(-1).type, "done");
+  assert.deepEqual(coming, [true, false]);
   await until(() => progress.at(-1) === 1);
   assert.ok(progress.length >= 9); // five chunks pass the 256 KiB of an acknowledgement
 });
@@ -181,10 +184,13 @@ for (const [what, reason, frame] of [
       failed = why;
     };
     receiver.onReceived = () => assert.fail("received");
+    const coming = [];
+    receiver.onComing = (is) => coming.push(is);
     near.say(header(bytes(10)));
     near.send(frame);
     await until(() => failed === reason);
     assert.deepEqual(far.texts().at(-1), { type: "cancel", id: "d1", reason });
+    assert.deepEqual(coming, [true, false]);
   });
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { load } from "./load.mjs";
 
-const { hearAnew, withOtherVoice } = await load("anew");
+const { hearAnew, waitLonger, withOtherVoice } = await load("jitter");
 
 const offer = [
   "v=0",
@@ -44,6 +44,24 @@ test("only the voice gets another number", () => {
 test("of 32 bits none is a sign", () => {
   const high = offer.replace("ssrc:1000", "ssrc:4294967294");
   assert.equal(withOtherVoice(high), offer.replace("ssrc:1000", "ssrc:4294967295"));
+});
+
+test("only the voice waits longer, and then as it likes", () => {
+  const receivers = ["audio", "video"].map((kind) => ({
+    track: { kind },
+    jitterBufferTarget: null,
+  }));
+  const peer = { getReceivers: () => receivers };
+  waitLonger(peer, true);
+  assert.deepEqual(
+    receivers.map((one) => one.jitterBufferTarget > 100),
+    [true, false],
+  );
+  waitLonger(peer, false);
+  assert.deepEqual(
+    receivers.map((one) => one.jitterBufferTarget),
+    [null, null],
+  );
 });
 
 test("the offer that was taken holds in the end", async () => {

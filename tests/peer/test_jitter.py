@@ -1,10 +1,14 @@
-"""After a long queue the agent's browser hears anew, and not ten seconds late (Chromium)."""
+"""What the agent's page does about its browser's jitter buffer, in Chromium."""
 
 from __future__ import annotations
+
+import asyncio
+import json
 
 import pytest
 
 from bench.lines.shape import Script, Shape, Step
+from kioskd.call.channels import TO_AGENT
 from tests.peer.test_call_quality import GOOD, talk
 from tests.waiting import until
 
@@ -71,3 +75,20 @@ async def test_a_queue_that_is_gone_is_not_heard_any_more() -> None:
         assert after.sound.concealed_s - before.sound.concealed_s < 0.2, "the agent is heard too"
         assert kiosk.refused == 0
         assert told == ['{"type":"queue-gone"}']
+
+
+async def test_while_a_document_comes_the_voice_waits_longer() -> None:
+    async with talk(Script(steps=(GOOD,))) as (kiosk, page, _):
+        await until(lambda: len(kiosk.heard) > 1)
+        assert await page.evaluate(WAIT) < 0.1
+        document = {"type": "document", "id": "d1", "name": "a.pdf", "pages": 1}
+        kind = {"media_type": "application/pdf", "size": 100_000, "sha256": "0" * 64}
+        kiosk.leg.send_document(TO_AGENT, json.dumps(document | kind))
+        wait = 0.0
+        async with asyncio.timeout(20):
+            while wait < 0.11:
+                wait = await page.evaluate(WAIT)
+            # Given up, it needs no longer wait.
+            kiosk.leg.send_document(TO_AGENT, json.dumps({"type": "cancel", "id": "d1"}))
+            while wait > 0.1:
+                wait = await page.evaluate(WAIT)

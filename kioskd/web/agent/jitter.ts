@@ -1,6 +1,8 @@
-// The jitter buffer of a browser keeps a long delay for ten seconds and more after the queue that it
-// was for is gone (docs/lines.md). A stream with another SSRC has a jitter buffer of its own, and it
-// takes none but ourselves to say that the kiosk's voice has another one, and then that it has not.
+// What the page does about its browser's jitter buffer of the kiosk's voice (docs/rate.md).
+
+// A document fills a line in its first second, and the queue is 70 ms. A buffer that has come down to
+// 20 ms on a calm line would run empty.
+const LONGER_MS = 120;
 
 /** Whether this browser is of the one kind on which that has been tried. */
 export function hearsAnew(): boolean {
@@ -22,9 +24,20 @@ function renumbered(section: string): string {
   });
 }
 
+/** Lets the far end's voice wait a little longer, or as it likes. */
+export function waitLonger(peer: RTCPeerConnection, longer: boolean): void {
+  for (const one of peer.getReceivers()) {
+    // Where it is not known yet, setting it does nothing.
+    const receiver = one as RTCRtpReceiver & { jitterBufferTarget?: number | null };
+    if (one.track.kind === "audio") receiver.jitterBufferTarget = longer ? LONGER_MS : null;
+  }
+}
+
 /**
- * Plays the far end's voice as on a line that never had a queue; what waits to be played is lost.
- * Nothing of it reaches the far end. True when it is done: the totals of getStats begin anew.
+ * Plays the far end's voice as on a line that never had a queue. A long delay is kept for ten seconds
+ * and more after the queue that it was for is gone; a stream with another SSRC has a buffer of its
+ * own, and it takes none but ourselves to say that the voice has another one, and then that it has
+ * not. What waits to be played is lost, and the totals of getStats begin anew: true when that is done.
  */
 export async function hearAnew(peer: RTCPeerConnection): Promise<boolean> {
   const offer = peer.currentRemoteDescription;
