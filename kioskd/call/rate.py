@@ -37,7 +37,7 @@ class LegRate:
     """Takes over who may send how much on a leg whose far end gives transport-wide feedback.
 
     Until the first feedback nothing is changed. `start_bps` is what may be sent then; `learn` is
-    told what may be sent, while no queue is emptied, and whether the line has been full;
+    told what is carried, while no queue is emptied, and whether the line has been full;
     `queue_gone` is called in a pause of our speech after a long queue on our way is gone.
     """
 
@@ -93,7 +93,9 @@ class LegRate:
             self.controller.tick(now, self._sent.unheard_at)
             self._share(now)
             if self._heard and not self.controller.emptying:
-                self._learn(self.controller.bps, self.controller.full)
+                full, bps = self.controller.full, self.controller.bps
+                # What was not sent was not carried.
+                self._learn(bps if full else min(bps, self._sending_bps()[0]), full)
             thin = not thin and self._heard and self.controller.bps < THIN_BPS
             for fci in [] if thin else self._arrivals.take():
                 try:

@@ -36,9 +36,10 @@ class KnownLine:
         return min(MOST_START_BPS, max(LEAST_START_BPS, SHARE * self._bps))
 
     def learn(self, network: Hashable, bps: float, full: bool) -> None:
-        """Note that `bps` may be sent; `full` tells that the line has been met to carry no more.
+        """Note that `bps` were carried; `full` tells that the line has been met to carry no more.
 
         One that was not full carries what it did before: less was wanted, or it has just begun.
         """
-        if full or self._bps is None or network != self._network or bps > self._bps:
+        unknown = self._bps is None or network != self._network
+        if full or bps > (START_BPS / SHARE if unknown else self._bps or 0.0):
             self._network, self._bps = network, bps

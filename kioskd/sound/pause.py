@@ -8,11 +8,14 @@ from typing import Final
 
 import numpy as np
 
-CHUNK_S: Final = 0.02
+from kioskd.hal.microphone import CHUNK_SAMPLES, SAMPLE_RATE
+
+CHUNK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE
 PAUSE_S: Final = 0.3
 """Of a speaker's pauses those between sentences are as long, and longer."""
 LATELY_S: Final = 3.0
 WITHIN_S: Final = 1.5
+"""Who speaks on for longer is not waited for."""
 QUIET: Final = 0.2
 """Of the loudest sample of late: 14 dB below it there is no word."""
 SILENCE: Final = 100

@@ -72,6 +72,7 @@ async def test_both_ends_hear_what_came_and_the_next_call_begins_by_it(page: Pag
             rate = kiosk.leg._rate
             assert rate is not None
             await until(lambda: rate.controller.bps > 1.5 * START_BPS)
+            await until(lambda: known.start_bps(network()) > START_BPS)
             await page.evaluate("until('inbound-rtp', 'video', s => s.frameWidth === 640)")
         assert rate.controller.queue.carried_bps is not None
         held_back = rate._brake.told

@@ -22,15 +22,23 @@ def test_a_line_that_nobody_knows_is_begun_with_little() -> None:
 )
 def test_a_call_begins_by_what_the_line_carried(carried: float, start: float) -> None:
     known = KnownLine()
-    known.learn("here", carried, full=False)
+    known.learn("here", carried, full=True)
     assert known.start_bps("here") == start
+
+
+def test_a_call_that_sent_little_tells_nothing() -> None:
+    known = KnownLine()
+    known.learn("here", 60e3, full=False)
+    assert known.start_bps("here") == START_BPS
+    known.learn("here", 1e6, full=False)
+    assert known.start_bps("here") == MOST_START_BPS
 
 
 def test_another_network_is_another_line() -> None:
     known = KnownLine()
     known.learn("here", 400e3, full=True)
     assert known.start_bps("there") == START_BPS
-    known.learn("there", 150e3, full=False)
+    known.learn("there", 150e3, full=True)
     assert known.start_bps("there") == SHARE * 150e3
     assert known.start_bps("here") == START_BPS
 

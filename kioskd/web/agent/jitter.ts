@@ -4,6 +4,9 @@
 // 20 ms on a calm line would run empty.
 const LONGER_MS = 120;
 
+/** Two at a time would each take the other's offer for the kiosk's. */
+const busy = new WeakSet<RTCPeerConnection>();
+
 /** Whether this browser is of the one kind on which that has been tried. */
 export function hearsAnew(): boolean {
   const { userAgentData } = navigator as { userAgentData?: { brands: { brand: string }[] } };
@@ -42,10 +45,12 @@ export function waitLonger(peer: RTCPeerConnection, longer: boolean): void {
 export async function hearAnew(peer: RTCPeerConnection): Promise<boolean> {
   const offer = peer.currentRemoteDescription;
   if (!hearsAnew() || offer?.type !== "offer" || peer.signalingState !== "stable") return false;
+  if (busy.has(peer)) return false;
+  busy.add(peer);
   try {
     await take(peer, withOtherVoice(offer.sdp));
   } finally {
-    await take(peer, offer.sdp);
+    await take(peer, offer.sdp).finally(() => busy.delete(peer));
   }
   return true;
 }

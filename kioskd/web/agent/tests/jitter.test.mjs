@@ -70,6 +70,13 @@ test("the offer that was taken holds in the end", async () => {
   assert.deepEqual(peer.taken, [other, "answer", offer, "answer"]);
 });
 
+test("one at a time, and then again", async () => {
+  const peer = new Peer();
+  assert.deepEqual(await Promise.all([hearAnew(peer), hearAnew(peer)]), [true, false]);
+  assert.equal(peer.taken.length, 4);
+  assert.equal(await hearAnew(peer), true);
+});
+
 test("it holds too where the browser does not take the other one", async () => {
   const peer = new Peer();
   peer.refused = other;
